@@ -1,0 +1,396 @@
+//! The seam: every batched operation that a backend implements, from memory to the loss.
+//!
+//! [`Backend`] is the one trait between the algorithms and the hardware. Its buffers may live on a device: nothing
+//! above this line reads an element of one except through [`Backend::download`]. The operations are those of the
+//! training step, whole layers and whole passes rather than single products, so that a backend may fuse and stream
+//! as it likes. [`Scalar`](scalar::Reference) is the oracle: plain loops in the order of the formula.
+//!
+//! Buffers may be longer than an operation needs (a smaller last batch); the shapes say what is used.
+
+pub mod scalar;
+
+#[cfg(feature = "std")]
+pub mod fast;
+
+use alloc::vec::Vec;
+
+use crate::batch::{BatchError, Triplet};
+use crate::loss::{LossReport, Objective};
+use crate::rng::Key;
+use crate::sample::{Draw, DrawReport};
+use crate::Scalar;
+
+/// Shape of a fully connected layer on a batch: `y [rows, outputs] = x [rows, inputs] w [inputs, outputs] + b`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinearShape {
+    /// Samples in the batch.
+    pub rows: usize,
+    /// Numbers in one sample.
+    pub inputs: usize,
+    /// Numbers in one output.
+    pub outputs: usize,
+}
+
+/// Shape of a 3x3 convolution with padding 1 and stride 1: `x [batch, height, width, inputs]`,
+/// `w [3, 3, inputs, outputs]`, `y [batch, height, width, outputs]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvShape {
+    /// Images in the batch.
+    pub batch: usize,
+    /// Rows of an image.
+    pub height: usize,
+    /// Columns of an image.
+    pub width: usize,
+    /// Channels in.
+    pub inputs: usize,
+    /// Channels out.
+    pub outputs: usize,
+}
+
+/// Shape of a batch normalisation: `rows` samples (for images, pixels) of `channels` numbers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NormShape<T> {
+    /// Samples, or pixels of all samples.
+    pub rows: usize,
+    /// Channels, each normalised by itself.
+    pub channels: usize,
+    /// Added to the variance.
+    pub epsilon: T,
+}
+
+/// Shape of a 2x2 pooling with stride 2 (a last odd row or column is dropped), or of a mean over the whole image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolShape {
+    /// Images in the batch.
+    pub batch: usize,
+    /// Rows of an input image.
+    pub height: usize,
+    /// Columns of an input image.
+    pub width: usize,
+    /// Channels, in and out.
+    pub channels: usize,
+}
+
+/// One step of Adam with decoupled weight decay (Kingma and Ba 2015; Loshchilov and Hutter 2019).
+///
+/// ```text
+/// m <- b1 m + (1 - b1) g          v <- b2 v + (1 - b2) g^2
+/// w <- w - rate decay w - rate (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + epsilon)
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamStep<T> {
+    /// Learning rate.
+    pub rate: T,
+    /// Decay of the first moment, b1.
+    pub beta1: T,
+    /// Decay of the second moment, b2.
+    pub beta2: T,
+    /// Keeps the division finite.
+    pub epsilon: T,
+    /// Decoupled weight decay.
+    pub decay: T,
+    /// Number of this step, t, from 1.
+    pub step: u32,
+}
+
+/// One step of stochastic gradient descent with momentum: `u <- momentum u + g + decay w; w <- w - rate u`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SgdStep<T> {
+    /// Learning rate.
+    pub rate: T,
+    /// Share of the last velocity that stays.
+    pub momentum: T,
+    /// L2 penalty.
+    pub decay: T,
+}
+
+/// The embeddings of a batch on a backend, with their labels and the boundary of each anchor.
+#[derive(Debug)]
+pub struct BatchView<'a, B, I> {
+    /// Unit embeddings, `[count, dim]`.
+    pub embeddings: &'a B,
+    /// Class of each embedding, `[count]`.
+    pub labels: &'a I,
+    /// Boundary of each anchor, `[count]`; read by the margin loss and by the active far cut.
+    pub betas: &'a B,
+    /// Number of embeddings, N.
+    pub count: usize,
+    /// Numbers in one embedding, D.
+    pub dim: usize,
+}
+
+impl<B, I> Clone for BatchView<'_, B, I> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<B, I> Copy for BatchView<'_, B, I> {}
+
+/// A set of embeddings that is searched or that asks, with labels.
+#[derive(Debug)]
+pub struct SearchView<'a, B> {
+    /// Embeddings, `[count, dim]`; any length, compared by Euclidean distance.
+    pub embeddings: &'a B,
+    /// Class of each embedding.
+    pub labels: &'a [u32],
+    /// Number of embeddings.
+    pub count: usize,
+}
+
+/// For each query, the places of its matches among all candidates, nearest first, from 1.
+///
+/// A candidate of another class that is exactly as far as a match stands before it: ties are broken against the
+/// query, so that a collapsed embedding scores near zero.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MatchRanks {
+    /// `ranks[offsets[q]..offsets[q + 1]]` are the places for query q, increasing.
+    pub offsets: Vec<usize>,
+    /// The places, query after query.
+    pub ranks: Vec<u32>,
+}
+
+/// What the negatives of a batch look like; the mean of cos² gives the effective dimension, and the moments of the
+/// distance the maximum-likelihood one.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct NegativeMoments {
+    /// Ordered (anchor, negative) pairs.
+    pub pairs: u64,
+    /// Sum of cos² over them.
+    pub cos_squared: f64,
+    /// Sum of `ln(1 - cos²)` over them, each at least `ln(1e-12)`.
+    pub ln_one_minus_cos_squared: f64,
+}
+
+/// The batched operations of training and evaluation.
+///
+/// Implemented by [`scalar::Reference`] (the oracle) and [`fast::Fast`] (SIMD products and threads). Shapes are
+/// checked by the layers that call; an operation may panic on a buffer that is too short, as slices do.
+pub trait Backend<T: Scalar> {
+    /// Numbers, where this backend keeps them.
+    type Buffer: Send;
+    /// Small unsigned integers, where this backend keeps them.
+    type Indices: Send;
+    /// Drawn negatives, where this backend keeps them.
+    type Draws: Default + Send;
+    /// What can go wrong here; bad rows of a batch among it.
+    type Error: core::error::Error + From<BatchError> + Send + Sync + 'static;
+
+    /// Short name for reports: `scalar`, `fast`, `cuda:0`.
+    fn name(&self) -> &str;
+
+    // ---- memory
+
+    /// A buffer of `len` zeros.
+    fn zeros(&self, len: usize) -> Result<Self::Buffer, Self::Error>;
+    /// Copies `host` to the start of `buffer`.
+    fn upload(&self, host: &[T], buffer: &mut Self::Buffer) -> Result<(), Self::Error>;
+    /// Copies the start of `buffer` to `host`.
+    fn download(&self, buffer: &Self::Buffer, host: &mut [T]) -> Result<(), Self::Error>;
+    /// Indices with the values of `host`.
+    fn indices(&self, host: &[u32]) -> Result<Self::Indices, Self::Error>;
+
+    // ---- layers: forward, and backward to inputs and parameters. Gradients are written, not added.
+
+    /// `y = x w + b`.
+    fn linear(
+        &self,
+        shape: LinearShape,
+        x: &Self::Buffer,
+        w: &Self::Buffer,
+        b: &Self::Buffer,
+        y: &mut Self::Buffer,
+    ) -> Result<(), Self::Error>;
+    /// `dw = xᵀ dy`, `db = column sums of dy`, and `dx = dy wᵀ` where asked for.
+    fn linear_backward(
+        &self,
+        shape: LinearShape,
+        x: &Self::Buffer,
+        w: &Self::Buffer,
+        dy: &Self::Buffer,
+        dw: &mut Self::Buffer,
+        db: &mut Self::Buffer,
+        dx: Option<&mut Self::Buffer>,
+    ) -> Result<(), Self::Error>;
+
+    /// 3x3 convolution, no bias (a norm follows it).
+    fn conv(
+        &self,
+        shape: ConvShape,
+        x: &Self::Buffer,
+        w: &Self::Buffer,
+        y: &mut Self::Buffer,
+    ) -> Result<(), Self::Error>;
+    /// Gradients of [`conv`](Self::conv).
+    fn conv_backward(
+        &self,
+        shape: ConvShape,
+        x: &Self::Buffer,
+        w: &Self::Buffer,
+        dy: &Self::Buffer,
+        dw: &mut Self::Buffer,
+        dx: Option<&mut Self::Buffer>,
+    ) -> Result<(), Self::Error>;
+
+    /// Batch normalisation by the statistics of this batch: `y = scale (x - mean) / sqrt(var + epsilon) + shift`.
+    ///
+    /// `affine` is `[scale; shift]` (2 channels), `saved` receives `[mean; 1/sqrt(var + epsilon)]`, and `running`
+    /// `[mean; var]` moves towards this batch's by `momentum` (unbiased variance).
+    fn norm(
+        &self,
+        shape: NormShape<T>,
+        x: &Self::Buffer,
+        affine: &Self::Buffer,
+        saved: &mut Self::Buffer,
+        running: &mut Self::Buffer,
+        momentum: T,
+        y: &mut Self::Buffer,
+    ) -> Result<(), Self::Error>;
+    /// Batch normalisation by the running statistics.
+    fn norm_infer(
+        &self,
+        shape: NormShape<T>,
+        x: &Self::Buffer,
+        affine: &Self::Buffer,
+        running: &Self::Buffer,
+        y: &mut Self::Buffer,
+    ) -> Result<(), Self::Error>;
+    /// Gradients of [`norm`](Self::norm); `daffine` is `[dscale; dshift]`.
+    fn norm_backward(
+        &self,
+        shape: NormShape<T>,
+        x: &Self::Buffer,
+        affine: &Self::Buffer,
+        saved: &Self::Buffer,
+        dy: &Self::Buffer,
+        daffine: &mut Self::Buffer,
+        dx: &mut Self::Buffer,
+    ) -> Result<(), Self::Error>;
+
+    /// `y = max(x, 0)` on the first `len` numbers.
+    fn relu(&self, len: usize, x: &Self::Buffer, y: &mut Self::Buffer) -> Result<(), Self::Error>;
+    /// `dx = dy` where `y > 0`, else 0: the gradient at the kink is that of the inactive side.
+    fn relu_backward(
+        &self,
+        len: usize,
+        y: &Self::Buffer,
+        dy: &Self::Buffer,
+        dx: &mut Self::Buffer,
+    ) -> Result<(), Self::Error>;
+
+    /// Largest of each 2x2 window.
+    fn max_pool(&self, shape: PoolShape, x: &Self::Buffer, y: &mut Self::Buffer) -> Result<(), Self::Error>;
+    /// The gradient goes to the first largest of each window, in reading order.
+    fn max_pool_backward(
+        &self,
+        shape: PoolShape,
+        x: &Self::Buffer,
+        dy: &Self::Buffer,
+        dx: &mut Self::Buffer,
+    ) -> Result<(), Self::Error>;
+    /// Mean over all pixels of each channel.
+    fn mean_pool(&self, shape: PoolShape, x: &Self::Buffer, y: &mut Self::Buffer) -> Result<(), Self::Error>;
+    /// Spreads the gradient evenly over the pixels.
+    fn mean_pool_backward(
+        &self,
+        shape: PoolShape,
+        dy: &Self::Buffer,
+        dx: &mut Self::Buffer,
+    ) -> Result<(), Self::Error>;
+
+    /// `x = z / |z|` for each of `count` rows; a zero or non-finite row is an error that names it.
+    fn normalize(
+        &self,
+        count: usize,
+        dim: usize,
+        z: &Self::Buffer,
+        x: &mut Self::Buffer,
+    ) -> Result<(), Self::Error>;
+    /// `dz = (I - x xᵀ) dx / |z|`.
+    fn normalize_backward(
+        &self,
+        count: usize,
+        dim: usize,
+        z: &Self::Buffer,
+        x: &Self::Buffer,
+        dx: &Self::Buffer,
+        dz: &mut Self::Buffer,
+    ) -> Result<(), Self::Error>;
+
+    // ---- optimisers, on the first `len` numbers
+
+    /// One step of Adam; `m` and `v` are its moments.
+    fn adam(
+        &self,
+        step: AdamStep<T>,
+        len: usize,
+        w: &mut Self::Buffer,
+        g: &Self::Buffer,
+        m: &mut Self::Buffer,
+        v: &mut Self::Buffer,
+    ) -> Result<(), Self::Error>;
+    /// One step of gradient descent; `u` is the velocity.
+    fn sgd(
+        &self,
+        step: SgdStep<T>,
+        len: usize,
+        w: &mut Self::Buffer,
+        g: &Self::Buffer,
+        u: &mut Self::Buffer,
+    ) -> Result<(), Self::Error>;
+
+    // ---- metric learning
+
+    /// Moments of the cosines of all (anchor, negative) pairs.
+    fn negative_moments(
+        &self,
+        batch: BatchView<'_, Self::Buffer, Self::Indices>,
+    ) -> Result<NegativeMoments, Self::Error>;
+
+    /// Draws one negative for each (anchor, positive) pair, anchors in order, positives in order.
+    ///
+    /// Samplers that draw nothing (expected, all) leave `draws` empty and still report.
+    fn draw(
+        &self,
+        batch: BatchView<'_, Self::Buffer, Self::Indices>,
+        objective: &Objective<T>,
+        key: Key,
+        draws: &mut Self::Draws,
+    ) -> Result<DrawReport, Self::Error>;
+
+    /// Value of the objective on the batch, `dx` its gradient to the embeddings `[count, dim]` (not through the
+    /// normalisation) and `dbetas` to the boundary of each anchor `[count]`.
+    fn loss(
+        &self,
+        batch: BatchView<'_, Self::Buffer, Self::Indices>,
+        objective: &Objective<T>,
+        draws: &Self::Draws,
+        dx: &mut Self::Buffer,
+        dbetas: &mut Self::Buffer,
+    ) -> Result<LossReport, Self::Error>;
+
+    /// The drawn tuples, for reports and files.
+    fn download_draws(&self, draws: &Self::Draws) -> Result<Vec<Draw<T>>, Self::Error>;
+    /// Tuples that were chosen elsewhere.
+    fn upload_draws(&self, draws: &[Draw<T>]) -> Result<Self::Draws, Self::Error>;
+
+    // ---- evaluation
+
+    /// Ranks of the matches of each query among the candidates; without `candidates` each query is searched among
+    /// the other queries, itself left out by index. No array of queries x candidates is kept.
+    fn match_ranks(
+        &self,
+        dim: usize,
+        queries: SearchView<'_, Self::Buffer>,
+        candidates: Option<SearchView<'_, Self::Buffer>>,
+    ) -> Result<MatchRanks, Self::Error>;
+
+    /// The `k` nearest candidates of each query, nearest first, ties by lower index; as
+    /// [`match_ranks`](Self::match_ranks) without `candidates`.
+    fn nearest(
+        &self,
+        dim: usize,
+        k: usize,
+        queries: SearchView<'_, Self::Buffer>,
+        candidates: Option<SearchView<'_, Self::Buffer>>,
+    ) -> Result<Vec<u32>, Self::Error>;
+}
