@@ -86,10 +86,10 @@ impl<'a, T: Scalar> Embeddings<'a, T> {
         DMatrixView::from_slice_generic(self.data, Dyn(self.dim), Dyn(self.count()))
     }
 
-    /// A contiguous nalgebra matrix with one embedding a column, as embeddings.
-    pub fn from_matrix(matrix: DMatrixView<'a, T>) -> Result<Self, BatchError> {
-        let dim = matrix.nrows();
-        Self::new(matrix.data.into_slice(), dim)
+    /// The columns of a nalgebra matrix as embeddings; it shares their memory.
+    #[cfg(feature = "alloc")]
+    pub fn from_matrix(matrix: &'a nalgebra::DMatrix<T>) -> Result<Self, BatchError> {
+        Self::new(matrix.as_slice(), matrix.nrows())
     }
 }
 

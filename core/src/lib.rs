@@ -2,9 +2,11 @@
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(unsafe_code)]
 
+#[cfg(feature = "alloc")]
 extern crate alloc;
 
 mod batch;
+#[cfg(feature = "alloc")]
 pub mod kernel;
 mod loss;
 mod math;

@@ -14,11 +14,11 @@ pub mod fast;
 
 use alloc::vec::Vec;
 
+use crate::Scalar;
 use crate::batch::{BatchError, Triplet};
 use crate::loss::{LossReport, Objective};
 use crate::rng::Key;
 use crate::sample::{Draw, DrawReport};
-use crate::Scalar;
 
 /// Shape of a fully connected layer on a batch: `y [rows, outputs] = x [rows, inputs] w [inputs, outputs] + b`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
