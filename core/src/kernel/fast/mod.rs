@@ -1,5 +1,103 @@
-//! The standard CPU backend: SIMD matrix products and threads.
+//! The standard CPU backend: SIMD matrix products through the `gemm` crate, and threads.
+//!
+//! The same bits for any number of threads: work is cut by shape, results are joined in order.
 
-/// The fast CPU backend.
+mod layers;
+mod product;
+
+use alloc::vec::Vec;
+
+use rayon::prelude::*;
+
+use super::host::host_backend;
+use super::rows::{self, RowSource};
+use super::scalar::optim;
+use super::*;
+use crate::distance;
+use product::{Mat, product};
+
+/// Rows of distances that one product computes.
+const ROWS: usize = 32;
+
+/// SIMD and threads.
+///
+/// ```
+/// use nearfar_core::kernel::{Backend, fast::Fast};
+/// let fast = Fast::new(2)?;
+/// let mut buffer = fast.zeros(3)?;
+/// fast.upload(&[1.0_f32, 2.0, 3.0], &mut buffer)?;
+/// let mut host = [0.0; 3];
+/// fast.download(&buffer, &mut host)?;
+/// assert_eq!(host, [1.0, 2.0, 3.0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
-pub struct Fast;
+pub struct Fast {
+    pool: rayon::ThreadPool,
+}
+
+impl Fast {
+    /// A backend with its own pool of `threads` threads (at least 1).
+    pub fn new(threads: usize) -> Result<Self, rayon::ThreadPoolBuildError> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.max(1)).build()?;
+        Ok(Self { pool })
+    }
+
+    /// Threads in the pool.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.pool.current_num_threads()
+    }
+
+    fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        self.pool.install(work)
+    }
+
+    fn rows(&self) -> Rows {
+        Rows
+    }
+}
+
+/// Distances by blocks of rows: one product each.
+struct Rows;
+
+impl RowSource for Rows {
+    fn map<T: Scalar, R: Send>(
+        &self,
+        queries: Embeddings<'_, T>,
+        candidates: Embeddings<'_, T>,
+        work: impl Fn(usize, &mut [T]) -> R + Sync,
+    ) -> Vec<R> {
+        let (dim, count) = (queries.dim(), candidates.count());
+        let squares = |x: Embeddings<'_, T>| x.rows().map(|row| distance::dot(row, row)).collect::<Vec<T>>();
+        let (query_squares, candidate_squares) = (squares(queries), squares(candidates));
+        let transposed = Mat::new(candidates.as_slice(), count, dim).t();
+        let blocks: Vec<Vec<R>> = queries
+            .as_slice()
+            .par_chunks(ROWS * dim)
+            .enumerate()
+            .map_init(
+                || alloc::vec![T::ZERO; ROWS * count],
+                |products, (block, x)| {
+                    let rows = x.len() / dim;
+                    product(Mat::new(x, rows, dim), transposed, false, products);
+                    let mut results = Vec::with_capacity(rows);
+                    for (r, row) in products.chunks_exact_mut(count).take(rows).enumerate() {
+                        let query = block * ROWS + r;
+                        for (j, value) in row.iter_mut().enumerate() {
+                            let (a, b) = (query_squares[query], candidate_squares[j]);
+                            *value = distance::squared_from_product(a, b, *value, || {
+                                distance::squared_distance(queries.row(query), candidates.row(j))
+                            });
+                        }
+                        results.push(work(query, row));
+                    }
+                    results
+                },
+            )
+            .collect();
+        blocks.into_iter().flatten().collect()
+    }
+}
+
+host_backend!(Fast, "fast", layers);

@@ -1,0 +1,501 @@
+//! The run file: every number of an experiment, in TOML, with the two recipes as its defaults.
+//!
+//! A run is `recipe`, overlaid by `--config FILE.toml`, overlaid by options of the command line; what came out is
+//! written to the run folder as `config.toml`, and alone makes the same run again. All errors are reported at once.
+
+use std::fmt;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+/// Where the numbers of a run start from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Recipe {
+    /// What works best on validation classes: the boundary and the dimension are found from the data.
+    #[default]
+    Best,
+    /// The numbers of the paper: n = D, beta 1.2, alpha 0.2, cap at 0.5, five samples a class.
+    Paper,
+}
+
+/// Everything that decides a run, but for the machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Seed of every random number.
+    pub seed: u64,
+    /// Inputs and their split.
+    pub data: DataConfig,
+    /// The network.
+    pub model: ModelConfig,
+    /// How batches are put together.
+    pub batch: BatchConfig,
+    /// The loss.
+    pub loss: LossConfig,
+    /// The boundary of the margin loss.
+    pub boundary: BoundaryConfig,
+    /// How negatives are chosen.
+    pub sampler: SamplerConfig,
+    /// How weights move.
+    pub optimizer: OptimizerConfig,
+    /// How inputs vary.
+    pub augment: AugmentConfig,
+    /// How long, and how often to look.
+    pub train: TrainConfig,
+}
+
+/// Inputs and their split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// `kana`, or a path.
+    pub source: String,
+    /// Share of the training classes that is held out for validation, where the data do not say.
+    pub validation: f64,
+    /// Share of all classes that is held out for testing, where the data do not say.
+    pub test: f64,
+    /// Seed of these two choices; runs with other seeds then see the same classes.
+    pub split_seed: u64,
+}
+
+/// Kind of a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum ModelKind {
+    /// Fully connected layers.
+    Mlp,
+    /// 3x3 convolutions.
+    Cnn,
+}
+
+/// The network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Its kind.
+    pub kind: ModelKind,
+    /// Numbers in an embedding, D.
+    pub dim: usize,
+    /// Widths of the hidden layers of an mlp.
+    pub hidden: Vec<usize>,
+    /// Channels of the blocks of a cnn.
+    pub channels: Vec<usize>,
+}
+
+/// What a class with too few samples does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum SmallClasses {
+    /// It is left out of training.
+    Skip,
+    /// It gives all it has.
+    Take,
+    /// The run stops.
+    Error,
+}
+
+/// How batches are put together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchConfig {
+    /// Classes in a batch; fewer where the data have fewer.
+    pub classes: usize,
+    /// Samples of each class, m.
+    pub per_class: usize,
+    /// What a class with fewer than `per_class` samples does.
+    pub small_classes: SmallClasses,
+}
+
+/// Name of a loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum LossKind {
+    /// `d²` and `max(0, alpha - d)²`.
+    Contrastive,
+    /// `max(0, d_ap² - d_an² + alpha)`.
+    Triplet,
+    /// `max(0, d_ap - d_an + alpha)`.
+    TripletL2,
+    /// `max(0, alpha ± (d - beta))`.
+    Margin,
+    /// N-pair, over all negatives.
+    Npair,
+    /// Two triplet terms.
+    Quadruplet,
+    /// Lifted structure, over all negatives.
+    Lifted,
+    /// Multi-similarity, over all pairs.
+    MultiSimilarity,
+}
+
+impl LossKind {
+    /// Takes the whole batch rather than drawn tuples.
+    #[must_use]
+    pub const fn takes_all(self) -> bool {
+        matches!(self, Self::Npair | Self::Lifted | Self::MultiSimilarity)
+    }
+}
+
+impl fmt::Display for LossKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.to_possible_value().expect("no loss is hidden").get_name())
+    }
+}
+
+/// What active terms are divided by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReductionKind {
+    /// Their own count.
+    MeanActive,
+    /// The count of all terms.
+    Mean,
+    /// Nothing.
+    Sum,
+}
+
+/// Form of the boundary penalty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum PenaltyKind {
+    /// `nu` times the sum of all boundary parameters, once.
+    Paper,
+    /// `nu` times the sum over the anchors of the batch, inside the mean.
+    Batch,
+}
+
+/// The loss.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LossConfig {
+    /// Its name.
+    pub kind: LossKind,
+    /// Margin of the contrastive, triplet, margin, quadruplet and lifted losses.
+    pub alpha: f64,
+    /// Second margin of the quadruplet loss.
+    pub alpha2: f64,
+    /// Scale of the cosines of the N-pair loss.
+    pub scale: f64,
+    /// Boundary penalty of the margin loss.
+    pub nu: f64,
+    /// Its form.
+    pub penalty: PenaltyKind,
+    /// What active terms are divided by.
+    pub reduction: ReductionKind,
+}
+
+/// How the boundary moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum BoundaryMode {
+    /// It stays.
+    Fixed,
+    /// It follows its gradient.
+    Gradient,
+    /// It goes to the best boundary of each batch by `rate` [E10].
+    Exact,
+}
+
+/// The boundary of the margin loss.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BoundaryConfig {
+    /// beta0 at the start.
+    pub start: f64,
+    /// How it moves.
+    pub mode: BoundaryMode,
+    /// Learning rate, or share of the way.
+    pub rate: f64,
+    /// Momentum of the gradient.
+    pub momentum: f64,
+    /// A part for each class.
+    pub per_class: bool,
+    /// A part for each image.
+    pub per_image: bool,
+}
+
+/// Name of a sampler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum SamplerKind {
+    /// Any negative.
+    Uniform,
+    /// The nearest negative.
+    Hard,
+    /// The nearest beyond the positive.
+    Semihard,
+    /// Any within `alpha` beyond the positive.
+    SemihardBand,
+    /// By the inverse density of distances.
+    DistanceWeighted,
+    /// Every negative with its distance-weighted probability.
+    Expected,
+    /// Every negative.
+    All,
+}
+
+/// Dimension whose density is inverted.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Dimension {
+    /// A name.
+    Named(DimensionName),
+    /// A number, at least 2.
+    Number(f64),
+}
+
+/// Dimension whose density is inverted, by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DimensionName {
+    /// D, as in the paper.
+    Ambient,
+    /// `1 / mean(cos²)` over the negatives of each batch.
+    Effective,
+    /// The maximum-likelihood fit to the negatives of each batch.
+    Fitted,
+}
+
+/// Where candidates end.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Far {
+    /// A name.
+    Named(FarName),
+    /// A distance.
+    Number(f64),
+}
+
+/// Where candidates end, by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FarName {
+    /// Nowhere.
+    None,
+    /// At `alpha + beta(anchor)`.
+    Active,
+}
+
+/// What an anchor without candidates does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum EmptyKind {
+    /// It sits out.
+    Skip,
+    /// It takes its nearest negative.
+    Nearest,
+    /// It takes any negative.
+    Uniform,
+}
+
+/// How negatives are chosen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SamplerConfig {
+    /// Its name.
+    pub kind: SamplerKind,
+    /// Dimension whose density is inverted: `ambient`, `effective`, `fitted` or a number.
+    pub dimension: Dimension,
+    /// Distance whose weight caps all others.
+    pub near: f64,
+    /// Where candidates end: `none`, `active` or a distance.
+    pub far: Far,
+    /// What an anchor without candidates does.
+    pub empty: EmptyKind,
+}
+
+/// Kind of an optimiser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum OptimizerKind {
+    /// Adam, or AdamW where weights decay.
+    Adam,
+    /// Gradient descent with momentum.
+    Sgd,
+}
+
+/// How weights move.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OptimizerConfig {
+    /// Its kind.
+    pub kind: OptimizerKind,
+    /// Largest learning rate.
+    pub rate: f64,
+    /// Steps of linear growth to it.
+    pub warmup: u32,
+    /// Share of the rate that is left at the end of a cosine; 1 keeps it constant.
+    pub floor: f64,
+    /// First-moment decay of Adam, or momentum.
+    pub momentum: f64,
+    /// Second-moment decay of Adam.
+    pub beta2: f64,
+    /// Weight decay.
+    pub decay: f64,
+}
+
+/// How inputs vary; each number is the end of a range around none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AugmentConfig {
+    /// Shift in pixels.
+    pub shift: f64,
+    /// Rotation in degrees.
+    pub rotation: f64,
+    /// Change of size: 0.1 is 10 % up or down.
+    pub scale: f64,
+    /// Shear: 0.1 moves the top by a tenth of the height.
+    pub shear: f64,
+}
+
+/// How long, and how often to look.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Steps in all.
+    pub steps: u32,
+    /// Steps between two looks at the validation classes and two saved states.
+    pub every: u32,
+}
+
+impl Config {
+    /// The numbers of a recipe.
+    #[must_use]
+    pub fn recipe(recipe: Recipe) -> Self {
+        let best = Self {
+            seed: 0,
+            data: DataConfig { source: "kana".into(), validation: 0.1, test: 0.5, split_seed: 0 },
+            model: ModelConfig {
+                kind: ModelKind::Cnn,
+                dim: 128,
+                hidden: vec![512, 256],
+                channels: vec![32, 64, 128],
+            },
+            batch: BatchConfig { classes: 48, per_class: 5, small_classes: SmallClasses::Take },
+            loss: LossConfig {
+                kind: LossKind::Margin,
+                alpha: 0.2,
+                alpha2: 0.1,
+                scale: 16.0,
+                nu: 0.0,
+                penalty: PenaltyKind::Batch,
+                reduction: ReductionKind::MeanActive,
+            },
+            boundary: BoundaryConfig {
+                start: 0.8,
+                mode: BoundaryMode::Fixed,
+                rate: 1e-3,
+                momentum: 0.9,
+                per_class: false,
+                per_image: false,
+            },
+            sampler: SamplerConfig {
+                kind: SamplerKind::DistanceWeighted,
+                dimension: Dimension::Named(DimensionName::Effective),
+                near: 0.5,
+                far: Far::Named(FarName::Active),
+                empty: EmptyKind::Skip,
+            },
+            optimizer: OptimizerConfig {
+                kind: OptimizerKind::Adam,
+                rate: 2e-3,
+                warmup: 20,
+                floor: 0.0,
+                momentum: 0.9,
+                beta2: 0.999,
+                decay: 0.0,
+            },
+            augment: AugmentConfig { shift: 2.0, rotation: 10.0, scale: 0.1, shear: 0.0 },
+            train: TrainConfig { steps: 300, every: 50 },
+        };
+        match recipe {
+            Recipe::Best => best,
+            Recipe::Paper => Self {
+                batch: BatchConfig { classes: 24, ..best.batch },
+                boundary: BoundaryConfig {
+                    start: 1.2,
+                    mode: BoundaryMode::Gradient,
+                    per_class: true,
+                    ..best.boundary
+                },
+                sampler: SamplerConfig {
+                    dimension: Dimension::Named(DimensionName::Ambient),
+                    far: Far::Number(1.4),
+                    ..best.sampler
+                },
+                optimizer: OptimizerConfig { rate: 1e-3, warmup: 0, floor: 1.0, ..best.optimizer },
+                augment: AugmentConfig { shift: 2.0, rotation: 0.0, scale: 0.0, shear: 0.0 },
+                train: TrainConfig { steps: 600, every: 100 },
+                ..best
+            },
+        }
+    }
+
+    /// A recipe overlaid by a TOML text, which may name any part of [`Config`].
+    pub fn overlay(recipe: Recipe, text: &str) -> Result<Self> {
+        let mut base = toml::Table::try_from(Self::recipe(recipe)).context("a recipe is a table")?;
+        let over: toml::Table = text.parse().context("this is not TOML")?;
+        merge(&mut base, over, "")?;
+        base.try_into().context("a value has the wrong type")
+    }
+
+    /// As [`overlay`](Self::overlay), from a file.
+    pub fn read(recipe: Recipe, path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Self::overlay(recipe, &text).with_context(|| format!("in {}", path.display()))
+    }
+
+    /// The TOML text that makes this run again.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a configuration has no map with unusual keys")
+    }
+}
+
+/// Lays `over` on `base`; a key that `base` does not know is an error that lists those it does.
+fn merge(base: &mut toml::Table, over: toml::Table, place: &str) -> Result<()> {
+    for (key, value) in over {
+        let known = base.keys().cloned().collect::<Vec<_>>().join(", ");
+        let Some(slot) = base.get_mut(&key) else { bail!("{place}{key} is not known; here are: {known}") };
+        match (slot, value) {
+            (toml::Value::Table(slot), toml::Value::Table(value)) => {
+                merge(slot, value, &format!("{place}{key}."))?;
+            }
+            (toml::Value::Table(_), _) => bail!("{place}{key} is a table"),
+            // `rate = 1` means 1.0.
+            (slot @ toml::Value::Float(_), toml::Value::Integer(value)) => *slot = toml::Value::Float(value as f64),
+            (slot, value) => *slot = value,
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recipe_survives_its_own_text() {
+        for recipe in [Recipe::Best, Recipe::Paper] {
+            let config = Config::recipe(recipe);
+            assert_eq!(Config::overlay(Recipe::Best, &config.to_toml()).unwrap(), config);
+        }
+    }
+
+    #[test]
+    fn an_overlay_changes_what_it_names() {
+        let config = Config::overlay(Recipe::Best, "[sampler]\ndimension = 16\n[loss]\nalpha = 1").unwrap();
+        assert_eq!(config.sampler.dimension, Dimension::Number(16.0));
+        assert_eq!(config.loss.alpha, 1.0);
+        assert_eq!(config.model, Config::recipe(Recipe::Best).model);
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_place() {
+        let error = Config::overlay(Recipe::Best, "[loss]\nalfa = 1.0").unwrap_err();
+        assert!(error.to_string().starts_with("loss.alfa is not known"), "{error}");
+    }
+}

@@ -1,0 +1,165 @@
+//! The metric operations of the backends in host memory: everything that looks at one row of distances at a time.
+//!
+//! How rows of squared distances come about is the backend's: [`RowSource`]. What is done with a row is the formula
+//! layer's. Results are put together in the order of the rows, so threads do not show.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::{BatchView, MatchRanks, NegativeMoments, SearchView};
+use crate::batch::{BatchError, Embeddings};
+use crate::distance;
+use crate::loss::{LossReport, Objective, evaluate};
+use crate::metric::retrieval::{nearest_row, rank_row};
+use crate::rng::Key;
+use crate::sample::{Draw, DrawReport, Row};
+use crate::Scalar;
+
+/// Rows of squared Euclidean distances, pairs closer than the rounding of `2 - 2c` allows recomputed [R2].
+pub(super) trait RowSource {
+    /// Calls `work(row, squared distances of queries[row] to every candidate)` for every query and returns the
+    /// results in order.
+    fn map<T: Scalar, R: Send>(
+        &self,
+        queries: Embeddings<'_, T>,
+        candidates: Embeddings<'_, T>,
+        work: impl Fn(usize, &mut [T]) -> R + Sync,
+    ) -> Vec<R>;
+}
+
+pub(super) fn normalize<T: Scalar>(count: usize, dim: usize, z: &[T], x: &mut [T]) -> Result<(), BatchError> {
+    for row in 0..count {
+        let at = row * dim..(row + 1) * dim;
+        distance::normalize_row(&z[at.clone()], &mut x[at]).map_err(|error| error.at_row(row))?;
+    }
+    Ok(())
+}
+
+pub(super) fn normalize_backward<T: Scalar>(
+    count: usize,
+    dim: usize,
+    z: &[T],
+    x: &[T],
+    dx: &[T],
+    dz: &mut [T],
+) {
+    for row in 0..count {
+        let at = row * dim..(row + 1) * dim;
+        distance::normalize_row_backward(&z[at.clone()], &x[at.clone()], &dx[at.clone()], &mut dz[at]);
+    }
+}
+
+fn view<'a, T: Scalar>(batch: BatchView<'a, Vec<T>, Vec<u32>>) -> (Embeddings<'a, T>, &'a [u32], &'a [T]) {
+    let x = Embeddings::new(&batch.embeddings[..batch.count * batch.dim], batch.dim)
+        .expect("a batch has whole rows of at least one number");
+    (x, &batch.labels[..batch.count], &batch.betas[..batch.count])
+}
+
+pub(super) fn negative_moments<T: Scalar>(
+    source: &impl RowSource,
+    batch: BatchView<'_, Vec<T>, Vec<u32>>,
+) -> NegativeMoments {
+    let (x, labels, _) = view(batch);
+    let rows = source.map(x, x, |anchor, squared| {
+        let mut moments = NegativeMoments::default();
+        for (j, squared) in squared.iter().enumerate() {
+            if labels[j] != labels[anchor] {
+                moments.add(1.0 - 0.5 * squared.to_f64());
+            }
+        }
+        moments
+    });
+    rows.into_iter().fold(NegativeMoments::default(), NegativeMoments::plus)
+}
+
+pub(super) fn draw<T: Scalar>(
+    source: &impl RowSource,
+    batch: BatchView<'_, Vec<T>, Vec<u32>>,
+    objective: &Objective<T>,
+    key: Key,
+    draws: &mut Vec<Draw<T>>,
+) -> DrawReport {
+    let (x, labels, betas) = view(batch);
+    let rows = source.map(x, x, |anchor, distances| {
+        for distance in distances.iter_mut() {
+            *distance = distance.sqrt();
+        }
+        let row = Row { anchor, labels, distances, beta: betas[anchor] };
+        let mut scratch = vec![T::ZERO; labels.len()];
+        let mut drawn = Vec::new();
+        let report = objective.sampler().draw_row(&row, None, key, &mut scratch, &mut |draw| drawn.push(draw));
+        (drawn, report)
+    });
+    draws.clear();
+    let mut total = DrawReport::default();
+    for (drawn, report) in rows {
+        draws.extend(drawn);
+        total = total.plus(report);
+    }
+    total
+}
+
+pub(super) fn loss<T: Scalar>(
+    source: &impl RowSource,
+    batch: BatchView<'_, Vec<T>, Vec<u32>>,
+    objective: &Objective<T>,
+    draws: &[Draw<T>],
+    dx: &mut [T],
+    dbetas: &mut [T],
+) -> Result<LossReport, BatchError> {
+    let (x, labels, betas) = view(batch);
+    let (dx, dbetas) = (&mut dx[..batch.count * batch.dim], &mut dbetas[..batch.count]);
+    // One row at a time: losses over the whole batch walk the anchors in order.
+    let distances = |anchor: usize, out: &mut [T]| {
+        let query = Embeddings::new(x.row(anchor), x.dim()).expect("one row of the batch");
+        source.map(query, x, |_, squared| {
+            for squared in squared.iter_mut() {
+                *squared = squared.sqrt();
+            }
+            squared.to_vec()
+        });
+        let _ = out;
+    };
+    let _ = distances;
+    evaluate(x, labels, betas, objective, draws, dx, dbetas)
+}
+
+fn search<'a, T: Scalar>(dim: usize, view: SearchView<'a, Vec<T>>) -> Embeddings<'a, T> {
+    Embeddings::new(&view.embeddings[..view.count * dim], dim).expect("whole rows of at least one number")
+}
+
+pub(super) fn match_ranks<T: Scalar>(
+    source: &impl RowSource,
+    dim: usize,
+    queries: SearchView<'_, Vec<T>>,
+    candidates: Option<SearchView<'_, Vec<T>>>,
+) -> MatchRanks {
+    let among = candidates.as_ref().unwrap_or(&queries);
+    let itself = candidates.is_none();
+    let rows = source.map(search(dim, queries), search(dim, *among), |query, squared| {
+        let mut ranks = Vec::new();
+        rank_row(queries.labels[query], itself.then_some(query), among.labels, squared, &mut ranks);
+        ranks
+    });
+    let mut all = MatchRanks { offsets: vec![0], ranks: Vec::new() };
+    for row in rows {
+        all.ranks.extend(row);
+        all.offsets.push(all.ranks.len());
+    }
+    all
+}
+
+pub(super) fn nearest<T: Scalar>(
+    source: &impl RowSource,
+    dim: usize,
+    k: usize,
+    queries: SearchView<'_, Vec<T>>,
+    candidates: Option<SearchView<'_, Vec<T>>>,
+) -> Vec<u32> {
+    let among = candidates.as_ref().unwrap_or(&queries);
+    let itself = candidates.is_none();
+    let rows = source.map(search(dim, queries), search(dim, *among), |query, squared| {
+        nearest_row(k, itself.then_some(query), squared)
+    });
+    rows.concat()
+}

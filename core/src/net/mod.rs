@@ -1,0 +1,375 @@
+//! Small networks over the seam: forward, analytic backward and update of a chain of layers, on any backend.
+
+mod architecture;
+mod optim;
+
+pub use architecture::{Architecture, ArchitectureError, InputShape, LayerSpec};
+pub use optim::{Decay, Optimizer, Schedule};
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::Scalar;
+use crate::kernel::{AdamStep, Backend, ConvShape, LinearShape, NormShape, PoolShape, SgdStep};
+
+/// Share of the running statistics that a batch replaces.
+const NORM_MOMENTUM: f64 = 0.1;
+/// Added to variances.
+const NORM_EPSILON: f64 = 1e-5;
+
+/// A trainable tensor with its gradient and the two states that an optimiser keeps.
+struct Parameter<B> {
+    name: String,
+    shape: Vec<usize>,
+    len: usize,
+    decays: bool,
+    value: B,
+    gradient: B,
+    first: B,
+    second: B,
+}
+
+/// Statistics of a batch norm: of the last batch, and running.
+struct NormState<B> {
+    name: String,
+    channels: usize,
+    saved: B,
+    running: B,
+}
+
+/// A network with its parameters, activations and optimiser state on a backend.
+///
+/// One `forward`, one `backward`, one `update` make a training step; `infer` uses the running statistics and leaves
+/// nothing behind. All work for a batch of at most `capacity` samples happens in buffers made by `new`.
+pub struct Network<'b, T: Scalar, B: Backend<T>> {
+    backend: &'b B,
+    architecture: Architecture,
+    capacity: usize,
+    parameters: Vec<Parameter<B::Buffer>>,
+    norms: Vec<NormState<B::Buffer>>,
+    /// `activations[i]` goes into layer i; the last one holds the embeddings.
+    activations: Vec<B::Buffer>,
+    /// Gradients of two neighbouring activations, in turn.
+    gradients: [B::Buffer; 2],
+    /// Samples of the last forward pass.
+    count: usize,
+}
+
+impl<'b, T: Scalar, B: Backend<T>> Network<'b, T, B> {
+    /// A network with first weights drawn from `seed`, for batches of at most `capacity` samples.
+    pub fn new(
+        backend: &'b B,
+        architecture: Architecture,
+        capacity: usize,
+        seed: u64,
+    ) -> Result<Self, B::Error> {
+        let mut parameters = Vec::new();
+        for (index, spec) in architecture.parameters().into_iter().enumerate() {
+            let len = spec.len();
+            let mut value = backend.zeros(len)?;
+            backend.upload(&spec.values::<T>(index, seed), &mut value)?;
+            parameters.push(Parameter {
+                len,
+                value,
+                gradient: backend.zeros(len)?,
+                first: backend.zeros(len)?,
+                second: backend.zeros(len)?,
+                name: spec.name,
+                shape: spec.shape,
+                decays: spec.decays,
+            });
+        }
+        let mut norms = Vec::new();
+        for (at, (layer, shape)) in architecture.layers().iter().zip(architecture.shapes()).enumerate() {
+            if *layer == LayerSpec::Norm {
+                let channels = shape.channels;
+                let mut running = backend.zeros(2 * channels)?;
+                let mut start = vec![T::ZERO; 2 * channels];
+                start[channels..].fill(T::ONE);
+                backend.upload(&start, &mut running)?;
+                let saved = backend.zeros(2 * channels)?;
+                norms.push(NormState { name: format!("{at}.norm.running"), channels, saved, running });
+            }
+        }
+        let sizes = architecture.shapes().iter().map(InputShape::len);
+        let largest = sizes.clone().max().unwrap_or(0);
+        let activations = sizes.map(|size| backend.zeros(capacity * size)).collect::<Result<_, _>>()?;
+        let gradients = [backend.zeros(capacity * largest)?, backend.zeros(capacity * largest)?];
+        Ok(Self { backend, architecture, capacity, parameters, norms, activations, gradients, count: 0 })
+    }
+
+    /// What this network is.
+    #[must_use]
+    pub fn architecture(&self) -> &Architecture {
+        &self.architecture
+    }
+
+    /// The largest batch.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Embeds `count` samples with the statistics of this batch, and keeps what [`backward`](Self::backward) needs.
+    /// Returns the embeddings, `[count, dim]`.
+    pub fn forward(&mut self, input: &[T], count: usize) -> Result<&B::Buffer, B::Error> {
+        self.run(input, count, true)
+    }
+
+    /// Embeds `count` samples with the running statistics.
+    pub fn infer(&mut self, input: &[T], count: usize) -> Result<&B::Buffer, B::Error> {
+        self.run(input, count, false)
+    }
+
+    fn run(&mut self, input: &[T], count: usize, training: bool) -> Result<&B::Buffer, B::Error> {
+        assert!(count <= self.capacity, "a batch of {count} in a network for {}", self.capacity);
+        let backend = self.backend;
+        self.count = if training { count } else { 0 };
+        backend.upload(input, &mut self.activations[0])?;
+        let (mut parameter, mut norm) = (0, 0);
+        for (at, &layer) in self.architecture.layers().iter().enumerate() {
+            let shape = self.architecture.shapes()[at];
+            let (before, after) = self.activations.split_at_mut(at + 1);
+            let (x, y) = (&before[at], &mut after[0]);
+            match layer {
+                LayerSpec::Conv { outputs } => {
+                    backend.conv(conv_shape(count, shape, outputs), x, &self.parameters[parameter].value, y)?;
+                }
+                LayerSpec::Linear { outputs } => {
+                    let (w, b) = (&self.parameters[parameter].value, &self.parameters[parameter + 1].value);
+                    backend.linear(linear_shape(count, shape, outputs), x, w, b, y)?;
+                }
+                LayerSpec::Norm => {
+                    let NormState { saved, running, .. } = &mut self.norms[norm];
+                    let affine = &self.parameters[parameter].value;
+                    let norm_shape = norm_shape(count, shape);
+                    if training {
+                        let momentum = T::from_f64(NORM_MOMENTUM);
+                        backend.norm(norm_shape, x, affine, saved, running, momentum, y)?;
+                    } else {
+                        backend.norm_infer(norm_shape, x, affine, running, y)?;
+                    }
+                    norm += 1;
+                }
+                LayerSpec::Relu => backend.relu(count * shape.len(), x, y)?,
+                LayerSpec::MaxPool => backend.max_pool(pool_shape(count, shape), x, y)?,
+                LayerSpec::MeanPool => backend.mean_pool(pool_shape(count, shape), x, y)?,
+                LayerSpec::Normalize => backend.normalize(count, shape.len(), x, y)?,
+            }
+            parameter += parameters_of(layer);
+        }
+        Ok(&self.activations[self.architecture.layers().len()])
+    }
+
+    /// The embeddings of the last pass.
+    #[must_use]
+    pub fn embeddings(&self) -> &B::Buffer {
+        &self.activations[self.architecture.layers().len()]
+    }
+
+    /// Carries `dx`, the gradient to the embeddings of the last [`forward`](Self::forward), back to every parameter.
+    pub fn backward(&mut self, dx: &B::Buffer) -> Result<(), B::Error> {
+        let (backend, count) = (self.backend, self.count);
+        let mut parameter = self.parameters.len();
+        let mut norm = self.norms.len();
+        let layers = self.architecture.layers();
+        let [here, next] = &mut self.gradients;
+        let (mut here, mut next) = (here, next);
+        for (at, &layer) in layers.iter().enumerate().rev() {
+            let shape = self.architecture.shapes()[at];
+            let (x, y) = (&self.activations[at], &self.activations[at + 1]);
+            let dy = if at + 1 == layers.len() { dx } else { &*here };
+            let first = at == 0;
+            parameter -= parameters_of(layer);
+            match layer {
+                LayerSpec::Conv { outputs } => {
+                    let Parameter { value, gradient, .. } = &mut self.parameters[parameter];
+                    let dx = (!first).then_some(&mut *next);
+                    backend.conv_backward(conv_shape(count, shape, outputs), x, value, dy, gradient, dx)?;
+                }
+                LayerSpec::Linear { outputs } => {
+                    let (w, b) = self.parameters.split_at_mut(parameter + 1);
+                    let Parameter { value, gradient, .. } = &mut w[parameter];
+                    let dx = (!first).then_some(&mut *next);
+                    let shape = linear_shape(count, shape, outputs);
+                    backend.linear_backward(shape, x, value, dy, gradient, &mut b[0].gradient, dx)?;
+                }
+                LayerSpec::Norm => {
+                    norm -= 1;
+                    let Parameter { value, gradient, .. } = &mut self.parameters[parameter];
+                    let saved = &self.norms[norm].saved;
+                    backend.norm_backward(norm_shape(count, shape), x, value, saved, dy, gradient, next)?;
+                }
+                LayerSpec::Relu => backend.relu_backward(count * shape.len(), y, dy, next)?,
+                LayerSpec::MaxPool => backend.max_pool_backward(pool_shape(count, shape), x, dy, next)?,
+                LayerSpec::MeanPool => backend.mean_pool_backward(pool_shape(count, shape), dy, next)?,
+                LayerSpec::Normalize => backend.normalize_backward(count, shape.len(), x, y, dy, next)?,
+            }
+            core::mem::swap(&mut here, &mut next);
+        }
+        Ok(())
+    }
+
+    /// Moves every parameter against its gradient; `step` counts from 0.
+    pub fn update(&mut self, optimizer: Optimizer, rate: f64, step: u32) -> Result<(), B::Error> {
+        for Parameter { len, decays, value, gradient, first, second, .. } in &mut self.parameters {
+            let kept = |decay: f64| T::from_f64(if *decays { decay } else { 0.0 });
+            match optimizer {
+                Optimizer::Adam { beta1, beta2, epsilon, decay } => {
+                    let step = AdamStep {
+                        rate: T::from_f64(rate),
+                        beta1: T::from_f64(beta1),
+                        beta2: T::from_f64(beta2),
+                        epsilon: T::from_f64(epsilon),
+                        decay: kept(decay),
+                        step: step + 1,
+                    };
+                    self.backend.adam(step, *len, value, gradient, first, second)?;
+                }
+                Optimizer::Sgd { momentum, decay } => {
+                    let (rate, momentum) = (T::from_f64(rate), T::from_f64(momentum));
+                    let step = SgdStep { rate, momentum, decay: kept(decay) };
+                    self.backend.sgd(step, *len, value, gradient, first)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Every tensor that makes the network what it is: parameters and running statistics. With `training`, the
+    /// optimiser's state too: what a resumed run needs.
+    pub fn tensors(&self, training: bool) -> Result<Vec<Tensor<T>>, B::Error> {
+        let mut list = Vec::new();
+        let mut push = |name: String, shape: Vec<usize>, buffer: &B::Buffer| {
+            let mut values = vec![T::ZERO; shape.iter().product()];
+            self.backend.download(buffer, &mut values)?;
+            list.push(Tensor { name, shape, values });
+            Ok(())
+        };
+        for p in &self.parameters {
+            push(p.name.clone(), p.shape.clone(), &p.value)?;
+            if training {
+                push(format!("{}.first", p.name), p.shape.clone(), &p.first)?;
+                push(format!("{}.second", p.name), p.shape.clone(), &p.second)?;
+            }
+        }
+        for n in &self.norms {
+            push(n.name.clone(), vec![2, n.channels], &n.running)?;
+        }
+        Ok(list)
+    }
+
+    /// Gradients of all parameters after the last [`backward`](Self::backward).
+    pub fn gradients(&self) -> Result<Vec<Tensor<T>>, B::Error> {
+        let mut list = Vec::new();
+        for p in &self.parameters {
+            let mut values = vec![T::ZERO; p.len];
+            self.backend.download(&p.gradient, &mut values)?;
+            list.push(Tensor { name: p.name.clone(), shape: p.shape.clone(), values });
+        }
+        Ok(list)
+    }
+
+    /// Sets every tensor that [`tensors`](Self::tensors) of the same kind lists, found by name through `find`.
+    pub fn load<'t>(
+        &mut self,
+        training: bool,
+        mut find: impl FnMut(&str) -> Option<&'t Tensor<T>>,
+    ) -> Result<(), LoadError<B::Error>> {
+        let backend = self.backend;
+        let mut set = |name: &str, shape: &[usize], buffer: &mut B::Buffer| {
+            let tensor = find(name).ok_or_else(|| LoadError::Missing(name.into()))?;
+            if tensor.shape != shape || tensor.values.len() != shape.iter().product() {
+                return Err(LoadError::Shape {
+                    name: name.into(),
+                    expected: shape.to_vec(),
+                    found: tensor.shape.clone(),
+                });
+            }
+            backend.upload(&tensor.values, buffer).map_err(LoadError::Backend)
+        };
+        for p in &mut self.parameters {
+            set(&p.name, &p.shape, &mut p.value)?;
+            if training {
+                set(&format!("{}.first", p.name), &p.shape, &mut p.first)?;
+                set(&format!("{}.second", p.name), &p.shape, &mut p.second)?;
+            }
+        }
+        for n in &mut self.norms {
+            set(&n.name, &[2, n.channels], &mut n.running)?;
+        }
+        Ok(())
+    }
+}
+
+/// A tensor on the host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor<T> {
+    /// `layer.kind.part`, as in `3.conv.weight`.
+    pub name: String,
+    /// Sizes, outermost first.
+    pub shape: Vec<usize>,
+    /// Numbers in row-major order.
+    pub values: Vec<T>,
+}
+
+/// Why tensors do not make this network.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum LoadError<E> {
+    /// No tensor of this name.
+    Missing(String),
+    /// A tensor of another shape.
+    Shape {
+        /// Its name.
+        name: String,
+        /// The shape that the network has.
+        expected: Vec<usize>,
+        /// The shape that was found.
+        found: Vec<usize>,
+    },
+    /// The backend failed.
+    Backend(E),
+}
+
+impl<E: core::fmt::Display> core::fmt::Display for LoadError<E> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Missing(name) => write!(f, "there is no tensor {name}"),
+            Self::Shape { name, expected, found } => {
+                write!(f, "tensor {name} has shape {found:?}, the network needs {expected:?}")
+            }
+            Self::Backend(error) => error.fmt(f),
+        }
+    }
+}
+
+impl<E: core::error::Error> core::error::Error for LoadError<E> {}
+
+/// Trainable tensors of a layer.
+const fn parameters_of(layer: LayerSpec) -> usize {
+    match layer {
+        LayerSpec::Linear { .. } => 2,
+        LayerSpec::Conv { .. } | LayerSpec::Norm => 1,
+        LayerSpec::Relu | LayerSpec::MaxPool | LayerSpec::MeanPool | LayerSpec::Normalize => 0,
+    }
+}
+
+fn conv_shape(batch: usize, shape: InputShape, outputs: usize) -> ConvShape {
+    ConvShape { batch, height: shape.height, width: shape.width, inputs: shape.channels, outputs }
+}
+
+fn linear_shape(rows: usize, shape: InputShape, outputs: usize) -> LinearShape {
+    LinearShape { rows, inputs: shape.len(), outputs }
+}
+
+fn norm_shape<T: Scalar>(batch: usize, shape: InputShape) -> NormShape<T> {
+    let rows = batch * shape.height * shape.width;
+    NormShape { rows, channels: shape.channels, epsilon: T::from_f64(NORM_EPSILON) }
+}
+
+fn pool_shape(batch: usize, shape: InputShape) -> PoolShape {
+    PoolShape { batch, height: shape.height, width: shape.width, channels: shape.channels }
+}
