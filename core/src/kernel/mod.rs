@@ -7,6 +7,8 @@
 //!
 //! Buffers may be longer than an operation needs (a smaller last batch); the shapes say what is used.
 
+mod host;
+mod rows;
 pub mod scalar;
 
 #[cfg(feature = "std")]
@@ -15,7 +17,7 @@ pub mod fast;
 use alloc::vec::Vec;
 
 use crate::Scalar;
-use crate::batch::{BatchError, Triplet};
+use crate::batch::BatchError;
 use crate::loss::{LossReport, Objective};
 use crate::rng::Key;
 use crate::sample::{Draw, DrawReport};

@@ -242,7 +242,7 @@ impl<'b, T: Scalar, B: Backend<T>> Network<'b, T, B> {
     /// optimiser's state too: what a resumed run needs.
     pub fn tensors(&self, training: bool) -> Result<Vec<Tensor<T>>, B::Error> {
         let mut list = Vec::new();
-        let mut push = |name: String, shape: Vec<usize>, buffer: &B::Buffer| {
+        let mut push = |name: String, shape: Vec<usize>, buffer: &B::Buffer| -> Result<(), B::Error> {
             let mut values = vec![T::ZERO; shape.iter().product()];
             self.backend.download(buffer, &mut values)?;
             list.push(Tensor { name, shape, values });

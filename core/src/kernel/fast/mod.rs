@@ -13,6 +13,7 @@ use super::host::host_backend;
 use super::rows::{self, RowSource};
 use super::scalar::optim;
 use super::*;
+use crate::batch::Embeddings;
 use crate::distance;
 use product::{Mat, product};
 

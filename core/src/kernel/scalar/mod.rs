@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use super::host::host_backend;
 use super::rows::{self, RowSource};
 use super::*;
+use crate::batch::Embeddings;
 use crate::distance;
 
 /// The reference backend.
