@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{
-    BoundaryMode, EmptyKind, LossKind, ModelKind, OptimizerKind, PenaltyKind, Recipe, ReductionKind, SamplerKind,
-    SmallClasses,
+    BoundaryMode, EmptyKind, LossKind, ModelKind, OptimizerKind, PenaltyKind, Recipe, ReductionKind,
+    SamplerKind, SmallClasses,
 };
 
 /// Deep metric learning: embeddings that pull samples of one class near and push others far.
@@ -75,10 +75,14 @@ impl std::str::FromStr for Device {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Train a network; everything goes to one run folder.
-    #[command(after_help = "Example:\n  nearfar train --data ../shared/data/omniglot --seed 1 --out runs/omniglot")]
+    #[command(
+        after_help = "Example:\n  nearfar train --data ../shared/data/omniglot --seed 1 --out runs/omniglot"
+    )]
     Train(Box<TrainArgs>),
     /// Embed data with a trained network.
-    #[command(after_help = "Example:\n  nearfar embed --run runs/kana-1 --data kana --out E.npy --labels-out L.npy")]
+    #[command(
+        after_help = "Example:\n  nearfar embed --run runs/kana-1 --data kana --out E.npy --labels-out L.npy"
+    )]
     Embed(EmbedArgs),
     /// Retrieval and clustering quality of embeddings.
     #[command(after_help = "Example:\n  nearfar eval --embeddings E.npy --labels L.npy --k 1,2,4,8")]

@@ -444,7 +444,8 @@ impl Config {
 
     /// As [`overlay`](Self::overlay), from a file.
     pub fn read(recipe: Recipe, path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         Self::overlay(recipe, &text).with_context(|| format!("in {}", path.display()))
     }
 
@@ -466,7 +467,9 @@ fn merge(base: &mut toml::Table, over: toml::Table, place: &str) -> Result<()> {
             }
             (toml::Value::Table(_), _) => bail!("{place}{key} is a table"),
             // `rate = 1` means 1.0.
-            (slot @ toml::Value::Float(_), toml::Value::Integer(value)) => *slot = toml::Value::Float(value as f64),
+            (slot @ toml::Value::Float(_), toml::Value::Integer(value)) => {
+                *slot = toml::Value::Float(value as f64)
+            }
             (slot, value) => *slot = value,
         }
     }

@@ -1,4 +1,18 @@
 //! Deep metric learning in numbers that can be checked.
+//!
+//! An embedding is trained by pulling samples of one class near and pushing others far. This crate holds the
+//! mathematics, in the order in which a reader of Wu, Manmatha, Smola, Krähenbühl, "Sampling Matters in Deep
+//! Embedding Learning" (ICCV 2017) meets it:
+//!
+//! 1. the law of distances on the sphere: [`Density`], [`effective_dimension`], [`gradient_noise`];
+//! 2. weights and draws of negatives: [`Weighting`], [`Sampler`], [`Row`];
+//! 3. losses: [`Margin`] with its [`Boundary`], and its neighbours ([`Loss`]), joined to an [`Objective`];
+//! 4. what is learned from ordered numbers: isotonic regression;
+//! 5. batches over a whole network: the seam [`kernel::Backend`], [`net::Network`], [`Composer`];
+//! 6. quality: [`metric`].
+//!
+//! The formulas see one pair or one row at a time, need neither `std` nor an allocator, and give the same bits on
+//! every machine. Feature `alloc` adds what owns memory, feature `std` (default) the fast CPU backend.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(unsafe_code)]
 
@@ -7,16 +21,39 @@ extern crate alloc;
 
 mod batch;
 #[cfg(feature = "alloc")]
+mod boundary;
+#[cfg(feature = "alloc")]
+mod compose;
+mod density;
+mod distance;
+mod draw;
+#[cfg(feature = "alloc")]
 pub mod kernel;
 mod loss;
 mod math;
+#[cfg(feature = "alloc")]
+pub mod metric;
+#[cfg(feature = "alloc")]
+pub mod net;
+mod noise;
 mod rng;
 mod sample;
 mod weight;
 
 pub use batch::{BatchError, Embeddings, Triplet, UNIT_TOLERANCE};
-pub use loss::{LossReport, Objective};
+#[cfg(feature = "alloc")]
+pub use boundary::{Boundary, BoundaryStep, Kink, exact_boundary};
+#[cfg(feature = "alloc")]
+pub use compose::{ComposeError, Composer, SmallClass};
+pub use density::{Density, DensityError, effective_dimension, fitted_dimension};
+pub use distance::{RowError, distance, dot, normalize_row, normalize_row_backward, squared_distance};
+pub use draw::pick;
+pub use loss::{
+    Contrastive, Lifted, Loss, LossError, LossReport, Margin, MultiSimilarity, NPair, Objective,
+    ObjectiveError, PairGrad, Quadruplet, Reduction, TripletGrad, TripletLoss,
+};
 pub use math::Scalar;
+pub use noise::{NoiseError, gradient_noise};
 pub use rng::{Key, Stream, philox4x32_10, shuffle};
 pub use sample::{Draw, DrawReport, Row, Sampler};
-pub use weight::{Cap, EmptyRow, FarCut, Weighting};
+pub use weight::{Cap, EmptyRow, FarCut, RowWeights, Weighting, WeightingError};

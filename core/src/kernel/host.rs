@@ -251,7 +251,7 @@ macro_rules! host_backend {
                 dx: &mut Vec<T>,
                 dbetas: &mut Vec<T>,
             ) -> Result<LossReport, BatchError> {
-                self.run(|| rows::loss(&self.rows(), batch, objective, draws, dx, dbetas))
+                Ok(self.run(|| rows::loss(&self.rows(), batch, objective, draws, dx, dbetas)))
             }
 
             fn download_draws(&self, draws: &Vec<Draw<T>>) -> Result<Vec<Draw<T>>, BatchError> {

@@ -139,6 +139,13 @@ pub struct SearchView<'a, B> {
     pub count: usize,
 }
 
+impl<B> Clone for SearchView<'_, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<B> Copy for SearchView<'_, B> {}
+
 /// For each query, the places of its matches among all candidates, nearest first, from 1.
 ///
 /// A candidate of another class that is exactly as far as a match stands before it: ties are broken against the
@@ -161,6 +168,38 @@ pub struct NegativeMoments {
     pub cos_squared: f64,
     /// Sum of `ln(1 - cos²)` over them, each at least `ln(1e-12)`.
     pub ln_one_minus_cos_squared: f64,
+}
+
+impl NegativeMoments {
+    /// Adds one pair.
+    pub fn add(&mut self, cos: f64) {
+        let squared = Scalar::min(cos * cos, 1.0);
+        self.pairs += 1;
+        self.cos_squared += squared;
+        self.ln_one_minus_cos_squared += Scalar::ln(Scalar::max(1.0 - squared, 1e-12));
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            pairs: self.pairs + other.pairs,
+            cos_squared: self.cos_squared + other.cos_squared,
+            ln_one_minus_cos_squared: self.ln_one_minus_cos_squared + other.ln_one_minus_cos_squared,
+        }
+    }
+
+    /// `1 / mean(cos²)`, see [`effective_dimension`](crate::effective_dimension); NaN without a pair.
+    #[must_use]
+    pub fn effective_dimension(&self) -> f64 {
+        crate::effective_dimension(self.cos_squared / self.pairs as f64)
+    }
+
+    /// The maximum-likelihood dimension, see [`fitted_dimension`](crate::fitted_dimension); NaN without a pair.
+    #[must_use]
+    pub fn fitted_dimension(&self) -> f64 {
+        crate::fitted_dimension(self.ln_one_minus_cos_squared / self.pairs as f64)
+    }
 }
 
 /// The batched operations of training and evaluation.

@@ -7,13 +7,17 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::{BatchView, MatchRanks, NegativeMoments, SearchView};
+use crate::Scalar;
 use crate::batch::{BatchError, Embeddings};
 use crate::distance;
-use crate::loss::{LossReport, Objective, evaluate};
+use crate::loss::batch::{Walk, row_sum, row_terms};
+use crate::loss::{LossReport, Objective};
 use crate::metric::retrieval::{nearest_row, rank_row};
 use crate::rng::Key;
 use crate::sample::{Draw, DrawReport, Row};
-use crate::Scalar;
+
+/// Anchors whose pulls on the whole batch are held at once: memory beyond the embeddings is O(N) [R9].
+const ROWS_AT_ONCE: usize = 64;
 
 /// Rows of squared Euclidean distances, pairs closer than the rounding of `2 - 2c` allows recomputed [R2].
 pub(super) trait RowSource {
@@ -79,15 +83,10 @@ pub(super) fn draw<T: Scalar>(
     key: Key,
     draws: &mut Vec<Draw<T>>,
 ) -> DrawReport {
-    let (x, labels, betas) = view(batch);
-    let rows = source.map(x, x, |anchor, distances| {
-        for distance in distances.iter_mut() {
-            *distance = distance.sqrt();
-        }
-        let row = Row { anchor, labels, distances, beta: betas[anchor] };
-        let mut scratch = vec![T::ZERO; labels.len()];
+    let rows = over_rows(source, batch, 0..batch.count, |row| {
+        let mut scratch = vec![T::ZERO; row.labels.len()];
         let mut drawn = Vec::new();
-        let report = objective.sampler().draw_row(&row, None, key, &mut scratch, &mut |draw| drawn.push(draw));
+        let report = objective.sampler().draw_row(row, None, key, &mut scratch, &mut |draw| drawn.push(draw));
         (drawn, report)
     });
     draws.clear();
@@ -106,22 +105,40 @@ pub(super) fn loss<T: Scalar>(
     draws: &[Draw<T>],
     dx: &mut [T],
     dbetas: &mut [T],
-) -> Result<LossReport, BatchError> {
+) -> LossReport {
+    let (x, _, betas) = view(batch);
+    let mut walk = Walk::new(x, betas, &mut dx[..batch.count * batch.dim], &mut dbetas[..batch.count]);
+    if objective.sampler().draws() {
+        walk.tuples(objective, draws);
+        return walk.finish(objective, &[]);
+    }
+    let sums = over_rows(source, batch, 0..batch.count, |row| row_sum(objective, row));
+    let mut tuples = Vec::with_capacity(batch.count);
+    for first in (0..batch.count).step_by(ROWS_AT_ONCE) {
+        let anchors = first..(first + ROWS_AT_ONCE).min(batch.count);
+        let terms = over_rows(source, batch, anchors, |row| row_terms(objective, x, row, &sums));
+        tuples.extend(walk.rows(first, terms));
+    }
+    walk.finish(objective, &tuples)
+}
+
+/// `work` on the row of each of `anchors`, results in order.
+fn over_rows<T: Scalar, R: Send>(
+    source: &impl RowSource,
+    batch: BatchView<'_, Vec<T>, Vec<u32>>,
+    anchors: core::ops::Range<usize>,
+    work: impl Fn(&Row<'_, T>) -> R + Sync,
+) -> Vec<R> {
     let (x, labels, betas) = view(batch);
-    let (dx, dbetas) = (&mut dx[..batch.count * batch.dim], &mut dbetas[..batch.count]);
-    // One row at a time: losses over the whole batch walk the anchors in order.
-    let distances = |anchor: usize, out: &mut [T]| {
-        let query = Embeddings::new(x.row(anchor), x.dim()).expect("one row of the batch");
-        source.map(query, x, |_, squared| {
-            for squared in squared.iter_mut() {
-                *squared = squared.sqrt();
-            }
-            squared.to_vec()
-        });
-        let _ = out;
-    };
-    let _ = distances;
-    evaluate(x, labels, betas, objective, draws, dx, dbetas)
+    let queries = Embeddings::new(&x.as_slice()[anchors.start * x.dim()..anchors.end * x.dim()], x.dim())
+        .expect("whole rows of the batch");
+    source.map(queries, x, |at, distances| {
+        for distance in distances.iter_mut() {
+            *distance = distance.sqrt();
+        }
+        let anchor = anchors.start + at;
+        work(&Row { anchor, labels, distances, beta: betas[anchor] })
+    })
 }
 
 fn search<'a, T: Scalar>(dim: usize, view: SearchView<'a, Vec<T>>) -> Embeddings<'a, T> {
@@ -134,9 +151,9 @@ pub(super) fn match_ranks<T: Scalar>(
     queries: SearchView<'_, Vec<T>>,
     candidates: Option<SearchView<'_, Vec<T>>>,
 ) -> MatchRanks {
-    let among = candidates.as_ref().unwrap_or(&queries);
+    let among = candidates.unwrap_or(queries);
     let itself = candidates.is_none();
-    let rows = source.map(search(dim, queries), search(dim, *among), |query, squared| {
+    let rows = source.map(search(dim, queries), search(dim, among), |query, squared| {
         let mut ranks = Vec::new();
         rank_row(queries.labels[query], itself.then_some(query), among.labels, squared, &mut ranks);
         ranks
@@ -156,9 +173,9 @@ pub(super) fn nearest<T: Scalar>(
     queries: SearchView<'_, Vec<T>>,
     candidates: Option<SearchView<'_, Vec<T>>>,
 ) -> Vec<u32> {
-    let among = candidates.as_ref().unwrap_or(&queries);
+    let among = candidates.unwrap_or(queries);
     let itself = candidates.is_none();
-    let rows = source.map(search(dim, queries), search(dim, *among), |query, squared| {
+    let rows = source.map(search(dim, queries), search(dim, among), |query, squared| {
         nearest_row(k, itself.then_some(query), squared)
     });
     rows.concat()

@@ -103,7 +103,9 @@ impl ParameterSpec {
         let len = self.len();
         (0..len)
             .map(|i| match self.init {
-                Init::Uniform(bound) => T::from_f64(bound * (2.0 * key.uniform(tensor as u32, i as u32) - 1.0)),
+                Init::Uniform(bound) => {
+                    T::from_f64(bound * (2.0 * key.uniform(tensor as u32, i as u32) - 1.0))
+                }
                 Init::Zero => T::ZERO,
                 Init::Affine => T::from_f64(if i < len / 2 { 1.0 } else { 0.0 }),
             })
@@ -124,7 +126,9 @@ impl Architecture {
             shape = match layer {
                 LayerSpec::Conv { outputs } => InputShape { channels: outputs, ..shape },
                 LayerSpec::Norm | LayerSpec::Relu | LayerSpec::Normalize => shape,
-                LayerSpec::MaxPool => InputShape { height: shape.height / 2, width: shape.width / 2, ..shape },
+                LayerSpec::MaxPool => {
+                    InputShape { height: shape.height / 2, width: shape.width / 2, ..shape }
+                }
                 LayerSpec::MeanPool => InputShape { height: 1, width: 1, ..shape },
                 LayerSpec::Linear { outputs } => InputShape { height: 1, width: 1, channels: outputs },
             };

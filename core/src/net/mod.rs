@@ -135,7 +135,12 @@ impl<'b, T: Scalar, B: Backend<T>> Network<'b, T, B> {
             let (x, y) = (&before[at], &mut after[0]);
             match layer {
                 LayerSpec::Conv { outputs } => {
-                    backend.conv(conv_shape(count, shape, outputs), x, &self.parameters[parameter].value, y)?;
+                    backend.conv(
+                        conv_shape(count, shape, outputs),
+                        x,
+                        &self.parameters[parameter].value,
+                        y,
+                    )?;
                 }
                 LayerSpec::Linear { outputs } => {
                     let (w, b) = (&self.parameters[parameter].value, &self.parameters[parameter + 1].value);

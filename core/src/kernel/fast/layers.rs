@@ -51,8 +51,10 @@ pub(super) fn linear_backward<T: Scalar>(
     dw.par_chunks_mut(LINEAR_ROWS * outputs).enumerate().for_each(|(task, dw)| {
         let band = dw.len() / outputs;
         let first = task * LINEAR_ROWS;
-        let gathered: Vec<T> =
-            x[..rows * inputs].chunks_exact(inputs).flat_map(|row| row[first..first + band].iter().copied()).collect();
+        let gathered: Vec<T> = x[..rows * inputs]
+            .chunks_exact(inputs)
+            .flat_map(|row| row[first..first + band].iter().copied())
+            .collect();
         product(Mat::new(&gathered, rows, band).t(), dy_matrix, false, dw);
     });
     db[..outputs].fill(T::ZERO);
@@ -63,9 +65,10 @@ pub(super) fn linear_backward<T: Scalar>(
     }
     if let Some(dx) = dx {
         let w = Mat::new(w, inputs, outputs).t();
-        dx[..rows * inputs].par_chunks_mut(LINEAR_ROWS * inputs).zip(dy.par_chunks(LINEAR_ROWS * outputs)).for_each(
-            |(dx, dy)| product(Mat::new(dy, dy.len() / outputs, outputs), w, false, dx),
-        );
+        dx[..rows * inputs]
+            .par_chunks_mut(LINEAR_ROWS * inputs)
+            .zip(dy.par_chunks(LINEAR_ROWS * outputs))
+            .for_each(|(dx, dy)| product(Mat::new(dy, dy.len() / outputs, outputs), w, false, dx));
     }
 }
 
@@ -83,7 +86,8 @@ fn unfold<T: Scalar>(height: usize, width: usize, channels: usize, image: &[T], 
             // The three horizontal neighbours lie side by side; at an edge one of them is padding.
             let (left, right) = ((first + 1 - x) * channels, (last + 1 - x + 1) * channels);
             band[..left].fill(T::ZERO);
-            band[left..right].copy_from_slice(&image[(source + first) * channels..(source + last + 1) * channels]);
+            band[left..right]
+                .copy_from_slice(&image[(source + first) * channels..(source + last + 1) * channels]);
             band[right..].fill(T::ZERO);
         }
     }
@@ -125,16 +129,20 @@ pub(super) fn conv<T: Scalar>(shape: ConvShape, x: &[T], w: &[T], y: &mut [T]) {
     let together = images_together(shape);
     let w = Mat::new(w, 9 * inputs, outputs);
     let (x, y) = (&x[..batch * pixels * inputs], &mut y[..batch * pixels * outputs]);
-    y.par_chunks_mut(together * pixels * outputs).zip(x.par_chunks(together * pixels * inputs)).for_each_init(
-        || vec![T::ZERO; together * pixels * 9 * inputs],
-        |cols, (y, x)| {
-            let rows = x.len() / inputs;
-            for (image, cols) in x.chunks_exact(pixels * inputs).zip(cols.chunks_exact_mut(pixels * 9 * inputs)) {
-                unfold(height, width, inputs, image, cols);
-            }
-            product(Mat::new(cols, rows, 9 * inputs), w, false, y);
-        },
-    );
+    y.par_chunks_mut(together * pixels * outputs)
+        .zip(x.par_chunks(together * pixels * inputs))
+        .for_each_init(
+            || vec![T::ZERO; together * pixels * 9 * inputs],
+            |cols, (y, x)| {
+                let rows = x.len() / inputs;
+                for (image, cols) in
+                    x.chunks_exact(pixels * inputs).zip(cols.chunks_exact_mut(pixels * 9 * inputs))
+                {
+                    unfold(height, width, inputs, image, cols);
+                }
+                product(Mat::new(cols, rows, 9 * inputs), w, false, y);
+            },
+        );
 }
 
 pub(super) fn conv_backward<T: Scalar>(
@@ -159,14 +167,21 @@ pub(super) fn conv_backward<T: Scalar>(
             || vec![T::ZERO; together * pixels * 9 * inputs],
             |cols, (x, dy)| {
                 let mut part = vec![T::ZERO; 9 * inputs * outputs];
-                for (x, dy) in x.chunks(together * pixels * inputs).zip(dy.chunks(together * pixels * outputs)) {
+                for (x, dy) in
+                    x.chunks(together * pixels * inputs).zip(dy.chunks(together * pixels * outputs))
+                {
                     let rows = x.len() / inputs;
                     for (image, cols) in
                         x.chunks_exact(pixels * inputs).zip(cols.chunks_exact_mut(pixels * 9 * inputs))
                     {
                         unfold(height, width, inputs, image, cols);
                     }
-                    product(Mat::new(cols, rows, 9 * inputs).t(), Mat::new(dy, rows, outputs), true, &mut part);
+                    product(
+                        Mat::new(cols, rows, 9 * inputs).t(),
+                        Mat::new(dy, rows, outputs),
+                        true,
+                        &mut part,
+                    );
                 }
                 part
             },
@@ -286,8 +301,7 @@ fn scale_shift<T: Scalar>(channels: usize, x: &[T], mean: &[T], scale: &[T], shi
 
 pub(super) fn norm_infer<T: Scalar>(shape: NormShape<T>, x: &[T], affine: &[T], running: &[T], y: &mut [T]) {
     let NormShape { rows, channels, epsilon } = shape;
-    let scale: Vec<T> =
-        (0..channels).map(|c| affine[c] / (running[channels + c] + epsilon).sqrt()).collect();
+    let scale: Vec<T> = (0..channels).map(|c| affine[c] / (running[channels + c] + epsilon).sqrt()).collect();
     let (x, y) = (&x[..rows * channels], &mut y[..rows * channels]);
     scale_shift(channels, x, running, &scale, &affine[channels..], y);
 }
@@ -386,6 +400,8 @@ pub(super) fn max_pool_backward<T: Scalar>(shape: PoolShape, x: &[T], dy: &[T], 
             dx.fill(T::ZERO);
             for (pixel, dy) in dy.chunks_exact(channels).enumerate() {
                 let at = window(pixel, ow, width, channels);
+                // The loop scatters; the lint takes it for a copy.
+                #[allow(clippy::manual_memcpy)]
                 for k in 0..channels {
                     let [a, b, c, d] = at.map(|at| x[at + k]);
                     // The first largest in reading order, without a branch that the data decides.

@@ -15,7 +15,11 @@ pub(super) struct Mat<'a, T> {
 impl<'a, T> Mat<'a, T> {
     /// The first `rows x cols` numbers of `data`, row after row.
     pub(super) fn new(data: &'a [T], rows: usize, cols: usize) -> Self {
-        assert!(data.len() >= rows * cols, "a matrix of {rows} x {cols} needs more than {} numbers", data.len());
+        assert!(
+            data.len() >= rows * cols,
+            "a matrix of {rows} x {cols} needs more than {} numbers",
+            data.len()
+        );
         Self { data, rows, cols, transposed: false }
     }
 

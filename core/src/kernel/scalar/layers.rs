@@ -107,7 +107,8 @@ pub(crate) fn conv_backward<T: Scalar>(
         taps(shape, |input, output, tap| {
             for i in 0..ci {
                 for o in 0..co {
-                    sums[input * ci + i] += w[(tap * ci + i) * co + o].to_f64() * dy[output * co + o].to_f64();
+                    sums[input * ci + i] +=
+                        w[(tap * ci + i) * co + o].to_f64() * dy[output * co + o].to_f64();
                 }
             }
         });

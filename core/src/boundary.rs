@@ -1,0 +1,271 @@
+//! The boundary of the margin loss: its parameters, their gradient, their penalty, and the exact minimum.
+//!
+//! Source: Wu et al. 2017, sec. 4: `beta(i) = beta0 + beta_class(c(i)) + beta_img(i)` [E8], penalty `nu` times their
+//! sum [E9]. The exact minimum [E10] is ours: for fixed distances the loss is convex and piecewise linear in beta.
+
+use alloc::vec::Vec;
+
+use crate::Scalar;
+
+/// A boundary with optional parts for each class and each image.
+///
+/// ```
+/// use nearfar_core::Boundary;
+/// let mut boundary = Boundary::new(1.2_f64, 3, 0);
+/// boundary.classes_mut()[2] = -0.2;
+/// let mut betas = Vec::new();
+/// boundary.of(&[(0, 0), (2, 1)], &mut betas); // (class, image) of each anchor
+/// assert_eq!(betas, [1.2, 1.0]);
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Boundary<T> {
+    /// beta0, then the classes, then the images.
+    parameters: Vec<T>,
+    velocity: Vec<T>,
+    classes: usize,
+}
+
+/// How the boundary follows its gradient: `u <- momentum u + g; beta <- beta - rate u`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BoundaryStep<T> {
+    /// Learning rate, of its own: boundaries live on another scale than weights.
+    pub rate: T,
+    /// Share of the last velocity that stays.
+    pub momentum: T,
+    /// Weight of the paper's penalty, `nu` times the sum of all parameters.
+    pub nu: T,
+}
+
+impl<T: Scalar> Boundary<T> {
+    /// `beta0 = start`; parts for `classes` classes and `images` images, 0 of either for none, start at 0.
+    #[must_use]
+    pub fn new(start: T, classes: usize, images: usize) -> Self {
+        let mut parameters = alloc::vec![T::ZERO; 1 + classes + images];
+        parameters[0] = start;
+        Self { velocity: alloc::vec![T::ZERO; parameters.len()], parameters, classes }
+    }
+
+    /// beta0.
+    #[must_use]
+    pub fn base(&self) -> T {
+        self.parameters[0]
+    }
+
+    /// Sets beta0.
+    pub fn set_base(&mut self, beta: T) {
+        self.parameters[0] = beta;
+    }
+
+    /// Parts of the classes; empty where there are none.
+    #[must_use]
+    pub fn classes(&self) -> &[T] {
+        &self.parameters[1..=self.classes]
+    }
+
+    /// Parts of the classes, to be changed.
+    pub fn classes_mut(&mut self) -> &mut [T] {
+        &mut self.parameters[1..=self.classes]
+    }
+
+    /// Everything that a resumed run needs: parameters, then velocities.
+    #[must_use]
+    pub fn state(&self) -> Vec<T> {
+        self.parameters.iter().chain(&self.velocity).copied().collect()
+    }
+
+    /// Sets what [`state`](Self::state) gave; false if the size is another.
+    #[must_use]
+    pub fn restore(&mut self, state: &[T]) -> bool {
+        let count = self.parameters.len();
+        if state.len() != 2 * count {
+            return false;
+        }
+        self.parameters.copy_from_slice(&state[..count]);
+        self.velocity.copy_from_slice(&state[count..]);
+        true
+    }
+
+    /// Indices of the parameters of an anchor: beta0, its class, its image.
+    fn parts(&self, (class, image): (u32, u32)) -> impl Iterator<Item = usize> + use<T> {
+        let classes = self.classes;
+        let images = self.parameters.len() - 1 - classes;
+        let class = (classes > 0).then_some(1 + class as usize);
+        let image = (images > 0).then_some(1 + classes + image as usize);
+        core::iter::once(0).chain(class).chain(image)
+    }
+
+    /// Boundary of each anchor, given as (class, image).
+    pub fn of(&self, anchors: &[(u32, u32)], betas: &mut Vec<T>) {
+        betas.clear();
+        betas.extend(anchors.iter().map(|&anchor| self.parts(anchor).map(|i| self.parameters[i]).sum::<T>()));
+    }
+
+    /// The paper's penalty, `nu` times the sum of all parameters.
+    #[must_use]
+    pub fn penalty(&self, nu: T) -> T {
+        nu * self.parameters.iter().copied().sum::<T>()
+    }
+
+    /// One step against the gradient: `gradients` are those to the boundary of each anchor.
+    ///
+    /// A part whose anchors are not in the batch keeps its value and its velocity; an all-zero gradient (no active
+    /// pair) moves nothing, the penalty included [R10].
+    pub fn step(&mut self, anchors: &[(u32, u32)], gradients: &[T], step: BoundaryStep<T>) {
+        if gradients.iter().all(|&g| g == T::ZERO) {
+            return;
+        }
+        let mut sums: Vec<Option<T>> = alloc::vec![None; self.parameters.len()];
+        for (&anchor, &gradient) in anchors.iter().zip(gradients) {
+            for part in self.parts(anchor) {
+                *sums[part].get_or_insert(T::ZERO) += gradient;
+            }
+        }
+        for ((parameter, velocity), sum) in self.parameters.iter_mut().zip(&mut self.velocity).zip(sums) {
+            if let Some(sum) = sum {
+                *velocity = step.momentum * *velocity + sum + step.nu;
+                *parameter -= step.rate * *velocity;
+            }
+        }
+    }
+
+    /// Moves each part in turn (beta0, then classes, then images) the share `rate` of the way to its exact minimum,
+    /// the others held: block coordinate descent on the summed loss of `pairs`, which never raises it at rate 1.
+    ///
+    /// `pairs` are (anchor's place in `anchors`, distance, same class). A part without pairs, or whose minimum is
+    /// unbounded because `nu` outweighs its positives, keeps its value.
+    pub fn minimize(&mut self, anchors: &[(u32, u32)], pairs: &[(u32, T, bool)], alpha: T, nu: T, rate: T) {
+        let mut groups: Vec<Vec<usize>> = alloc::vec![Vec::new(); self.parameters.len()];
+        for (at, &(anchor, ..)) in pairs.iter().enumerate() {
+            for part in self.parts(anchors[anchor as usize]) {
+                groups[part].push(at);
+            }
+        }
+        let mut kinks = Vec::new();
+        for (part, group) in groups.iter().enumerate() {
+            kinks.clear();
+            let mut positives = T::ZERO;
+            for &at in group {
+                let (anchor, distance, same) = pairs[at];
+                let others: T = self
+                    .parts(anchors[anchor as usize])
+                    .filter(|&other| other != part)
+                    .map(|other| self.parameters[other])
+                    .sum();
+                positives += if same { T::ONE } else { T::ZERO };
+                kinks.push(Kink::of_pair(distance - others, same, alpha));
+            }
+            if let Some(best) = exact_boundary(&mut kinks, positives, nu) {
+                let value = &mut self.parameters[part];
+                *value += rate * (best - *value);
+            }
+        }
+    }
+}
+
+/// A boundary at which one pair of the margin loss turns on or off.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Kink<T> {
+    /// `d + alpha` of a positive pair, `d - alpha` of a negative one.
+    pub at: T,
+    /// Weight of the pair.
+    pub weight: T,
+}
+
+impl<T: Scalar> Kink<T> {
+    /// The kink of a pair of weight 1.
+    #[must_use]
+    pub fn of_pair(distance: T, same: bool, alpha: T) -> Self {
+        Self { at: if same { distance + alpha } else { distance - alpha }, weight: T::ONE }
+    }
+}
+
+/// The boundary that minimises the summed margin loss of some pairs, plus `nu` beta [E10].
+///
+/// The loss falls with slope `-P` far on the left (all positives active, total weight P) and each kink adds its
+/// weight, so the minimum is where the running weight of the sorted kinks reaches `P - nu`: for unit weights the
+/// `(P - nu)`-th smallest of `{d_pos + alpha} ∪ {d_neg - alpha}`. The lowest minimiser is returned; `None` if there
+/// is none: no kinks, or `nu >= P`, where the loss falls for ever. Sorts `kinks`. O(k log k).
+///
+/// ```
+/// use nearfar_core::{Kink, exact_boundary};
+/// // A positive at 0.5 and a negative at 1.5, alpha 0.2: anything in [0.7, 1.3] separates them.
+/// let mut kinks = [Kink::of_pair(1.5, false, 0.2), Kink::of_pair(0.5, true, 0.2)];
+/// assert_eq!(exact_boundary(&mut kinks, 1.0, 0.0), Some(0.7));
+/// assert_eq!(exact_boundary(&mut kinks, 1.0, 1.0), None);
+/// ```
+pub fn exact_boundary<T: Scalar>(kinks: &mut [Kink<T>], positives: T, nu: T) -> Option<T> {
+    let target = positives - nu;
+    if !(target > T::ZERO) {
+        return None;
+    }
+    kinks.sort_unstable_by(|a, b| a.at.partial_cmp(&b.at).unwrap_or(core::cmp::Ordering::Equal));
+    let mut running = T::ZERO;
+    for kink in &*kinks {
+        running += kink.weight;
+        if running >= target {
+            return Some(kink.at);
+        }
+    }
+    kinks.last().map(|kink| kink.at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::loss::Margin;
+    use crate::rng::{Key, Stream};
+
+    fn pairs(seed: u64, count: u32) -> Vec<(u32, f64, bool)> {
+        let key = Key::new(seed, Stream::Init, 0);
+        (0..count).map(|i| (i % 6, 0.4 + key.uniform(i, 0), key.below(i, 1, 3) == 0)).collect()
+    }
+
+    fn total(boundary: &Boundary<f64>, anchors: &[(u32, u32)], pairs: &[(u32, f64, bool)]) -> f64 {
+        let mut betas = Vec::new();
+        boundary.of(anchors, &mut betas);
+        let margin = Margin::new(0.2, 0.0).unwrap();
+        pairs.iter().map(|&(a, d, same)| margin.pair(d, betas[a as usize], same).value).sum()
+    }
+
+    #[test]
+    fn no_boundary_on_a_grid_is_better_than_the_exact_one() {
+        for seed in 0..20 {
+            let pairs = pairs(seed, 60);
+            let positives = pairs.iter().filter(|p| p.2).count() as f64;
+            for nu in [0.0, 3.0, 7.5] {
+                let value = |beta: f64| total(&Boundary::new(beta, 0, 0), &[(0, 0); 6], &pairs) + nu * beta;
+                let mut kinks: Vec<_> =
+                    pairs.iter().map(|&(_, d, same)| Kink::of_pair(d, same, 0.2)).collect();
+                let best = exact_boundary(&mut kinks, positives, nu).unwrap();
+                for step in 0..400 {
+                    assert!(value(best) <= value(f64::from(step) * 0.005) + 1e-12, "seed {seed}, nu {nu}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn block_coordinate_descent_never_raises_the_loss() {
+        let anchors = [(0, 0), (0, 1), (1, 2), (1, 3), (2, 4), (2, 5)];
+        let pairs = pairs(5, 120);
+        let mut boundary = Boundary::new(1.9, 3, 6);
+        let mut last = total(&boundary, &anchors, &pairs);
+        for _ in 0..5 {
+            boundary.minimize(&anchors, &pairs, 0.2, 0.0, 1.0);
+            let now = total(&boundary, &anchors, &pairs);
+            assert!(now <= last + 1e-12, "{now} after {last}");
+            last = now;
+        }
+    }
+
+    #[test]
+    fn a_part_that_is_not_in_the_batch_keeps_its_value() {
+        let mut boundary = Boundary::new(1.0_f64, 3, 0);
+        let step = BoundaryStep { rate: 0.1, momentum: 0.9, nu: 0.5 };
+        boundary.step(&[(1, 0)], &[2.0], step);
+        assert_eq!(boundary.classes(), [0.0, -0.25, 0.0]);
+        let before = boundary.clone();
+        boundary.step(&[(1, 0)], &[0.0], step);
+        assert_eq!(boundary, before);
+    }
+}

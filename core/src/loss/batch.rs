@@ -1,0 +1,320 @@
+//! From the terms of a batch to one number and its gradient to the embeddings.
+//!
+//! Two walks: over drawn tuples, whose few distances are taken from differences, and over rows, for what takes all
+//! negatives. Neither keeps an array of N x N numbers [R9].
+
+use alloc::vec::Vec;
+
+use super::{Loss, LossReport, Objective, Reduction};
+use crate::Scalar;
+use crate::batch::Embeddings;
+use crate::distance::{distance, dot, inverse_or_zero};
+use crate::sample::{Draw, Row};
+
+/// What the terms met so far come to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Terms {
+    value: f64,
+    active: f64,
+    terms: f64,
+    /// Derivative to the boundary of the anchor.
+    d_beta: f64,
+    /// Tuples of the anchor: what the boundary penalty counts.
+    tuples: f64,
+}
+
+impl Terms {
+    fn add(&mut self, weight: f64, value: impl Scalar) {
+        let value = value.to_f64();
+        self.value += weight * value;
+        self.terms += weight;
+        if value > 0.0 {
+            self.active += weight;
+        }
+    }
+
+    fn plus(&mut self, other: Self) {
+        self.value += other.value;
+        self.active += other.active;
+        self.terms += other.terms;
+    }
+}
+
+/// How a pair of embeddings pulls on each other: `dx_i += same x_i + cross x_j`, and the same with i and j swapped.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Pull<T> {
+    same: T,
+    cross: T,
+}
+
+impl<T: Scalar> Pull<T> {
+    fn add(&mut self, other: Self) {
+        self.same += other.same;
+        self.cross += other.cross;
+    }
+
+    /// Of a derivative to the distance: `∂d/∂x_i = (x_i - x_j)/d`, 0 at d = 0 [R11].
+    fn of_distance(d_distance: T, distance: T) -> Self {
+        let share = d_distance * inverse_or_zero(distance);
+        Self { same: share, cross: -share }
+    }
+
+    /// Of a derivative to the inner product.
+    fn of_product(d_product: T) -> Self {
+        Self { same: T::ZERO, cross: d_product }
+    }
+}
+
+/// The batch and the gradient that grows on it.
+pub(crate) struct Walk<'a, T> {
+    pub(crate) x: Embeddings<'a, T>,
+    pub(crate) betas: &'a [T],
+    pub(crate) dx: &'a mut [T],
+    pub(crate) dbetas: &'a mut [T],
+    total: Terms,
+}
+
+impl<'a, T: Scalar> Walk<'a, T> {
+    pub(crate) fn new(x: Embeddings<'a, T>, betas: &'a [T], dx: &'a mut [T], dbetas: &'a mut [T]) -> Self {
+        dx.fill(T::ZERO);
+        dbetas.fill(T::ZERO);
+        Self { x, betas, dx, dbetas, total: Terms::default() }
+    }
+
+    /// Adds what `d_distance` means for both ends of a pair at `distance`.
+    fn pull(&mut self, i: usize, j: usize, distance: T, d_distance: T) {
+        let share = d_distance * inverse_or_zero(distance);
+        if share == T::ZERO {
+            return;
+        }
+        let dim = self.x.dim();
+        for k in 0..dim {
+            let force = share * (self.x.row(i)[k] - self.x.row(j)[k]);
+            self.dx[i * dim + k] += force;
+            self.dx[j * dim + k] -= force;
+        }
+    }
+
+    /// Terms of drawn tuples, in order.
+    pub(crate) fn tuples(&mut self, objective: &Objective<T>, draws: &[Draw<T>]) {
+        for draw in draws {
+            let [a, p, n] =
+                [draw.triplet.anchor, draw.triplet.positive, draw.triplet.negative].map(|i| i as usize);
+            let (near, far) =
+                (distance(self.x.row(a), self.x.row(p)), distance(self.x.row(a), self.x.row(n)));
+            match objective.loss {
+                Loss::Contrastive(loss) => {
+                    for (j, d, same) in [(p, near, true), (n, far, false)] {
+                        let pair = loss.pair(d, same);
+                        self.total.add(1.0, pair.value);
+                        self.pull(a, j, d, pair.d_distance);
+                    }
+                }
+                Loss::Margin(loss) => {
+                    for (j, d, same) in [(p, near, true), (n, far, false)] {
+                        let pair = loss.pair(d, self.betas[a], same);
+                        self.total.add(1.0, pair.value);
+                        self.pull(a, j, d, pair.d_distance);
+                        self.dbetas[a] += pair.d_beta;
+                    }
+                }
+                Loss::Triplet(loss) => self.triplet(loss.triplet(near, far), [a, p, n], near, far),
+                Loss::Quadruplet(loss) => {
+                    self.triplet(loss.first().triplet(near, far), [a, p, n], near, far);
+                    if let Some(m) = draw.second.map(|m| m as usize) {
+                        let apart = distance(self.x.row(n), self.x.row(m));
+                        let grad = loss.second().triplet(near, apart);
+                        self.total.add(1.0, grad.value);
+                        self.pull(a, p, near, grad.d_near);
+                        self.pull(n, m, apart, grad.d_far);
+                    }
+                }
+                Loss::NPair(_) | Loss::Lifted(_) | Loss::MultiSimilarity(_) => {
+                    unreachable!("an objective refuses drawn tuples for losses that take all negatives")
+                }
+            }
+        }
+        if let Loss::Margin(loss) = objective.loss {
+            self.penalize(loss.nu(), draws.iter().map(|draw| (draw.triplet.anchor as usize, 1.0)));
+        }
+    }
+
+    fn triplet(&mut self, grad: super::TripletGrad<T>, [a, p, n]: [usize; 3], near: T, far: T) {
+        self.total.add(1.0, grad.value);
+        self.pull(a, p, near, grad.d_near);
+        self.pull(a, n, far, grad.d_far);
+    }
+
+    /// Adds `nu` times the boundary of each anchor for each of its tuples; nothing if no term is active [R10].
+    fn penalize(&mut self, nu: T, tuples: impl Iterator<Item = (usize, f64)>) {
+        if self.total.active == 0.0 || nu == T::ZERO {
+            return;
+        }
+        for (anchor, count) in tuples {
+            self.total.value += count * nu.to_f64() * self.betas[anchor].to_f64();
+            self.dbetas[anchor] += nu * T::from_f64(count);
+        }
+    }
+
+    /// Adds the terms of some rows, in order: what [`row_terms`] gave for the anchors from `first` on.
+    pub(crate) fn rows(&mut self, first: usize, rows: Vec<(Terms, Vec<Pull<T>>)>) -> Vec<f64> {
+        let dim = self.x.dim();
+        let mut tuples = Vec::with_capacity(rows.len());
+        for (anchor, (terms, pulls)) in (first..).zip(rows) {
+            self.total.plus(terms);
+            tuples.push(terms.tuples);
+            self.dbetas[anchor] += T::from_f64(terms.d_beta);
+            let x_anchor = self.x.row(anchor);
+            for (j, Pull { same, cross }) in pulls.into_iter().enumerate() {
+                if same == T::ZERO && cross == T::ZERO {
+                    continue;
+                }
+                let x_other = self.x.row(j);
+                for k in 0..dim {
+                    self.dx[anchor * dim + k] += same * x_anchor[k] + cross * x_other[k];
+                    self.dx[j * dim + k] += same * x_other[k] + cross * x_anchor[k];
+                }
+            }
+        }
+        tuples
+    }
+
+    /// Divides by what the reduction says. `tuples` of each anchor are those of the row walk; empty after
+    /// [`tuples`](Self::tuples), which counts its own.
+    pub(crate) fn finish(mut self, objective: &Objective<T>, tuples: &[f64]) -> LossReport {
+        if let Loss::Margin(loss) = objective.loss {
+            self.penalize(loss.nu(), tuples.iter().copied().enumerate());
+        }
+        let Terms { value, active, terms, .. } = self.total;
+        if active == 0.0 {
+            self.dx.fill(T::ZERO);
+            self.dbetas.fill(T::ZERO);
+            return LossReport { loss: 0.0, active, terms };
+        }
+        let divisor = match objective.reduction {
+            Reduction::MeanActive => active,
+            Reduction::Mean => terms,
+            Reduction::Sum => 1.0,
+        };
+        let scale = T::from_f64(1.0 / divisor);
+        for gradient in self.dx.iter_mut().chain(self.dbetas.iter_mut()) {
+            *gradient *= scale;
+        }
+        LossReport { loss: value / divisor, active, terms }
+    }
+}
+
+/// What a row must know of the other rows: the lifted structure's sum over its negatives. 0 for other losses.
+pub(crate) fn row_sum<T: Scalar>(objective: &Objective<T>, row: &Row<'_, T>) -> T {
+    match objective.loss {
+        Loss::Lifted(loss) => loss.ln_sum(row.negatives().map(|j| row.distances[j])),
+        _ => T::ZERO,
+    }
+}
+
+/// Terms of one anchor with all its positives and negatives, and its pull on every sample of the batch.
+///
+/// `sums` holds [`row_sum`] of every row.
+pub(crate) fn row_terms<T: Scalar>(
+    objective: &Objective<T>,
+    x: Embeddings<'_, T>,
+    row: &Row<'_, T>,
+    sums: &[T],
+) -> (Terms, Vec<Pull<T>>) {
+    let mut terms = Terms::default();
+    let mut pulls = alloc::vec![Pull::default(); row.labels.len()];
+    let positives = row.positives().count();
+    let mut weights = alloc::vec![T::ZERO; row.labels.len()];
+    // Weight of a negative pair, beside weight 1 of each positive pair or triplet's positive.
+    let (mut pair_scale, mut triplet_scale) = (1.0, 1.0);
+    if !objective.loss.takes_all() {
+        let total = objective.sampler.row_weights(row, &mut weights);
+        if objective.sampler.weighting().is_some() {
+            if positives == 0 || total == 0.0 {
+                return (terms, pulls);
+            }
+            (pair_scale, triplet_scale) = (positives as f64 / total, 1.0 / total);
+        }
+    }
+    let weight = |j: usize, scale: f64| scale * weights[j].to_f64();
+    let cosine = |j: usize| dot(x.row(row.anchor), x.row(j));
+    match objective.loss {
+        Loss::Contrastive(loss) => {
+            let pairs = row.positives().map(|p| (p, 1.0, true));
+            for (j, weight, same) in pairs.chain(row.negatives().map(|n| (n, weight(n, pair_scale), false))) {
+                let pair = loss.pair(row.distances[j], same);
+                terms.add(weight, pair.value);
+                pulls[j] = Pull::of_distance(T::from_f64(weight) * pair.d_distance, row.distances[j]);
+            }
+        }
+        Loss::Margin(loss) => {
+            let pairs = row.positives().map(|p| (p, 1.0, true));
+            for (j, weight, same) in pairs.chain(row.negatives().map(|n| (n, weight(n, pair_scale), false))) {
+                let pair = loss.pair(row.distances[j], row.beta, same);
+                terms.add(weight, pair.value);
+                terms.d_beta += weight * pair.d_beta.to_f64();
+                pulls[j] = Pull::of_distance(T::from_f64(weight) * pair.d_distance, row.distances[j]);
+            }
+            terms.tuples = positives as f64;
+        }
+        Loss::Triplet(loss) => {
+            for p in row.positives() {
+                let near = row.distances[p];
+                for n in row.negatives().filter(|&n| weights[n] > T::ZERO) {
+                    let weight = weight(n, triplet_scale);
+                    let grad = loss.triplet(near, row.distances[n]);
+                    terms.add(weight, grad.value);
+                    let weight = T::from_f64(weight);
+                    pulls[p].add(Pull::of_distance(weight * grad.d_near, near));
+                    pulls[n].add(Pull::of_distance(weight * grad.d_far, row.distances[n]));
+                }
+            }
+        }
+        Loss::NPair(loss) => {
+            let sum = loss.ln_sum(row.negatives().map(cosine));
+            let mut all = T::ZERO;
+            for p in row.positives() {
+                let (value, d_positive) = loss.pair(cosine(p), sum);
+                terms.add(1.0, value);
+                pulls[p] = Pull::of_product(d_positive);
+                all += d_positive;
+            }
+            for n in row.negatives() {
+                pulls[n] = Pull::of_product(-all * loss.share(cosine(n), sum));
+            }
+        }
+        Loss::Lifted(loss) => {
+            let own = sums[row.anchor];
+            // Of every pair that this row is one end of: its slope times this side's share in the pair's sum.
+            let mut side = T::ZERO;
+            for p in row.positives() {
+                let (value, slope) = loss.pair(row.distances[p], own, sums[p]);
+                let both = super::row::ln_sum_exp([own, sums[p]].into_iter());
+                if own > T::NEG_INFINITY {
+                    side += slope * (own - both).exp();
+                }
+                // The pair is one term, of the row that comes first.
+                if row.anchor < p {
+                    terms.add(1.0, value);
+                    pulls[p] = Pull::of_distance(slope, row.distances[p]);
+                }
+            }
+            for n in row.negatives() {
+                let d = row.distances[n];
+                pulls[n] = Pull::of_distance(-side * loss.share(d, own), d);
+            }
+        }
+        Loss::MultiSimilarity(loss) => {
+            let [near, far] = loss.sides(row.positives().map(cosine), row.negatives().map(cosine));
+            terms.add(1.0, loss.value(near, far));
+            for p in row.positives() {
+                pulls[p] = Pull::of_product(loss.d_positive(cosine(p), near));
+            }
+            for n in row.negatives() {
+                pulls[n] = Pull::of_product(loss.d_negative(cosine(n), far));
+            }
+        }
+        Loss::Quadruplet(_) => unreachable!("an objective refuses the quadruplet loss without drawn tuples"),
+    }
+    (terms, pulls)
+}

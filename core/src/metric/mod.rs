@@ -1,0 +1,3 @@
+//! Quality of embeddings: retrieval.
+
+pub mod retrieval;

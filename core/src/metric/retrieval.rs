@@ -1,0 +1,146 @@
+//! Retrieval: Recall@K, precision, R-precision and MAP@R from the places of each query's matches.
+//!
+//! A query leaves itself out by its index, never by its column, so duplicates are neighbours like any other. Ties are
+//! broken against the query: what is exactly as far as a match stands before it, so that an embedding whose samples
+//! all coincide scores near 0 rather than 1. Sources: Musgrave, Belongie, Lim, "A Metric Learning Reality Check",
+//! ECCV 2020, for MAP@R and R-precision.
+
+use alloc::vec::Vec;
+
+use crate::Scalar;
+use crate::kernel::MatchRanks;
+
+/// Squared distances closer than this share (in units of the last place) are ties: a product-based distance knows no
+/// better, as pairs nearer than [R2] allows are recomputed.
+const TIE_ULPS: f64 = 128.0;
+
+/// Appends to `ranks` the places, from 1, of the samples with `label` among all candidates, nearest first.
+///
+/// `squared` are the squared distances from the query to every candidate, `itself` the index of the query if it is
+/// one of them.
+pub(crate) fn rank_row<T: Scalar>(
+    label: u32,
+    itself: Option<usize>,
+    labels: &[u32],
+    squared: &[T],
+    ranks: &mut Vec<u32>,
+) {
+    let others = || labels.iter().zip(squared).enumerate().filter(move |&(j, _)| Some(j) != itself);
+    let mut matches: Vec<T> = others().filter(|(_, (l, _))| **l == label).map(|(_, (_, d))| *d).collect();
+    matches.sort_unstable_by(|a, b| a.partial_cmp(b).unwrap_or(core::cmp::Ordering::Equal));
+    // nearer[i]: samples of other classes that stand before match i but not before match i - 1.
+    let mut nearer = alloc::vec![0_u32; matches.len() + 1];
+    let slack = T::from_f64(1.0 + TIE_ULPS * T::EPSILON.to_f64());
+    for (_, (_, &distance)) in others().filter(|(_, (l, _))| **l != label) {
+        nearer[matches.partition_point(|&m| m * slack < distance)] += 1;
+    }
+    let mut before = 0;
+    for (place, nearer) in (1..).zip(&nearer[..matches.len()]) {
+        before += nearer;
+        ranks.push(place + before);
+    }
+}
+
+/// The `k` nearest candidates of a query, itself left out, nearest first, the lower index first among equals.
+pub(crate) fn nearest_row<T: Scalar>(k: usize, itself: Option<usize>, squared: &[T]) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..squared.len() as u32).filter(|&j| Some(j as usize) != itself).collect();
+    let by_distance = |a: &u32, b: &u32| {
+        let (x, y) = (squared[*a as usize], squared[*b as usize]);
+        x.partial_cmp(&y).unwrap_or(core::cmp::Ordering::Equal).then(a.cmp(b))
+    };
+    if k < order.len() {
+        order.select_nth_unstable_by(k, by_distance);
+        order.truncate(k);
+    }
+    order.sort_unstable_by(by_distance);
+    order
+}
+
+/// Retrieval quality, means over the queries that have a match at all.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Retrieval {
+    /// Recall@K for each K asked for: share of queries with a match among their K nearest.
+    pub recall: Vec<f64>,
+    /// Share of queries whose nearest candidate is a match; Recall@1 by another name.
+    pub precision_at_1: f64,
+    /// Mean share of matches among the R nearest, R the number of matches of the query.
+    pub r_precision: f64,
+    /// Mean average precision over the R nearest: `1/R sum over i <= R of precision(i) [i is a match]`.
+    pub map_at_r: f64,
+    /// Queries that have a match.
+    pub queries: usize,
+    /// Queries that have none and are left out.
+    pub without_match: usize,
+}
+
+impl Retrieval {
+    /// Means over all queries; `ks` are the ranks of Recall@K.
+    ///
+    /// ```
+    /// use nearfar_core::{kernel::MatchRanks, metric::retrieval::Retrieval};
+    /// // Query 0 finds its two matches at places 1 and 3; query 1 its only match at place 2; query 2 has none.
+    /// let ranks = MatchRanks { offsets: vec![0, 2, 3, 3], ranks: vec![1, 3, 2] };
+    /// let quality = Retrieval::of(&ranks, &[1, 2]);
+    /// assert_eq!(quality.recall, [0.5, 1.0]);
+    /// assert_eq!(quality.r_precision, 0.25); // (1/2 + 0/1) / 2
+    /// assert_eq!(quality.map_at_r, 0.25);
+    /// assert_eq!((quality.queries, quality.without_match), (2, 1));
+    /// ```
+    #[must_use]
+    pub fn of(ranks: &MatchRanks, ks: &[usize]) -> Self {
+        let mut sums = Self { recall: alloc::vec![0.0; ks.len()], ..Self::default() };
+        for bounds in ranks.offsets.windows(2) {
+            let places = &ranks.ranks[bounds[0]..bounds[1]];
+            let Some(&first) = places.first() else {
+                sums.without_match += 1;
+                continue;
+            };
+            sums.queries += 1;
+            for (recall, &k) in sums.recall.iter_mut().zip(ks) {
+                *recall += f64::from(first as usize <= k);
+            }
+            sums.precision_at_1 += f64::from(first == 1);
+            let r = places.len();
+            let within = places.iter().take_while(|&&place| place as usize <= r);
+            sums.r_precision += within.clone().count() as f64 / r as f64;
+            let precisions = (1_u32..).zip(within).map(|(found, &place)| f64::from(found) / f64::from(place));
+            sums.map_at_r += precisions.sum::<f64>() / r as f64;
+        }
+        let scale = if sums.queries > 0 { 1.0 / sums.queries as f64 } else { 0.0 };
+        let means = [&mut sums.precision_at_1, &mut sums.r_precision, &mut sums.map_at_r];
+        for mean in means.into_iter().chain(&mut sums.recall) {
+            *mean *= scale;
+        }
+        sums
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ranks(label: u32, itself: Option<usize>, labels: &[u32], squared: &[f64]) -> Vec<u32> {
+        let mut ranks = Vec::new();
+        rank_row(label, itself, labels, squared, &mut ranks);
+        ranks
+    }
+
+    #[test]
+    fn ties_stand_before_the_match() {
+        assert_eq!(ranks(1, Some(0), &[1, 2, 1, 2], &[0.0, 0.5, 0.5, 0.7]), [2]);
+        // Collapsed: all at one point. The match is last.
+        assert_eq!(ranks(1, Some(0), &[1, 2, 1, 2, 3], &[0.0; 5]), [4]);
+    }
+
+    #[test]
+    fn a_duplicate_of_the_query_is_a_neighbour_and_the_query_is_not() {
+        assert_eq!(ranks(1, Some(2), &[1, 2, 1], &[0.0, 0.3, 0.0]), [1]);
+        assert_eq!(ranks(1, Some(1), &[2, 1, 1], &[0.0, 0.0, 0.2]), [2]);
+    }
+
+    #[test]
+    fn neighbours_come_in_order_with_the_lower_index_first() {
+        assert_eq!(nearest_row(3, Some(1), &[0.5, 0.0, 0.2, 0.5, 0.1]), [4, 2, 0]);
+        assert_eq!(nearest_row(9, None, &[0.5, 0.1]), [1, 0]);
+    }
+}
