@@ -1,6 +1,18 @@
 //! The program `nearfar`, as a library so that tests can reach its readers.
+//!
+//! A verb ([`cmd`]) reads its options ([`args`]) and the run file ([`config`], checked by [`plan`]), gets its data
+//! ([`data`]), works through `nearfar-core`, and leaves files ([`run`], [`report`]).
 
 pub mod args;
+pub mod cmd;
 pub mod config;
+pub mod data;
+pub mod look;
+pub mod model;
+pub mod plan;
+pub mod quality;
 pub mod record;
+pub mod report;
+pub mod run;
+pub mod train;
 pub mod write;

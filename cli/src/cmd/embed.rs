@@ -1,0 +1,44 @@
+//! `embed`: data through a trained network.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+
+use super::{Answer, backend};
+use crate::args::{Common, EmbedArgs};
+use crate::config::{Config, Recipe};
+use crate::data::{self, npy};
+use crate::model::ModelFile;
+use crate::quality;
+
+/// Samples that are embedded at once.
+const CHUNK: usize = 256;
+
+pub(super) fn run(args: &EmbedArgs, common: &Common) -> Result<Answer> {
+    let path = if args.run.is_dir() { args.run.join("model.safetensors") } else { args.run.clone() };
+    let model = ModelFile::load(&path)?;
+    // The split of the run that made the model: its test part is unseen, its training part is not.
+    let mut config = Config::overlay(Recipe::Best, &model.card.config)
+        .with_context(|| format!("in the configuration that {} carries", path.display()))?;
+    config.data.source.clone_from(&args.data);
+    let samples = data::load_part(&config.data, args.part)?;
+    ensure!(samples.count() > 0, "the {:?} part of {} has no samples", args.part, args.data);
+    let input = model.card.architecture.input();
+    ensure!(
+        samples.shape == [input.height, input.width, input.channels],
+        "the model takes inputs of shape {:?}, {} has {:?}",
+        [input.height, input.width, input.channels],
+        args.data,
+        samples.shape
+    );
+    let backend = backend(common)?;
+    let mut network = model.network(&backend, CHUNK, false)?;
+    let embeddings = quality::embed(&backend, &mut network, &model.card.normalization, &samples)?;
+    let dim = model.card.architecture.dim();
+    npy::write(&args.out, &[samples.count(), dim], &embeddings)?;
+    if let Some(path) = &args.labels_out {
+        let labels: Vec<i64> = samples.labels.iter().map(|&label| i64::from(label)).collect();
+        npy::write(path, &[labels.len()], &labels)?;
+    }
+    let text = format!("{}: {} embeddings of {dim} numbers\n", args.out.display(), samples.count());
+    Ok(Answer { text, json: json!({ "n": samples.count(), "dim": dim, "classes": samples.classes.len() }) })
+}

@@ -1,0 +1,94 @@
+//! One verb each; and what they share: where to compute, and what they answer.
+
+//TMP mod density;
+//TMP mod doctor;
+mod embed;
+//TMP mod eval;
+//TMP mod isotonic;
+//TMP mod loss;
+//TMP mod sample;
+mod train;
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use nearfar_core::kernel::fast::Fast;
+use nearfar_core::{Scalar, normalize_row};
+
+use crate::args::{Cli, Command, Common, Device};
+use crate::data::npy;
+
+/// What a verb has to say: to people, and to programs.
+#[derive(Debug)]
+pub struct Answer {
+    /// Lines for a terminal.
+    pub text: String,
+    /// The same as one object.
+    pub json: serde_json::Value,
+}
+
+/// Does what the command line says.
+pub fn run(cli: &Cli) -> Result<Answer> {
+    let common = &cli.common;
+    match &cli.command {
+        Command::Train(args) => train::run(args, common),
+        Command::Embed(args) => embed::run(args, common),
+_ => todo!(),
+//TMP         Command::Eval(args) => eval::run(args, common),
+//TMP         Command::Sample(args) => sample::run(args, common),
+//TMP         Command::Loss(args) => loss::run(args, common),
+//TMP         Command::Density(args) => density::run(args),
+//TMP         Command::Isotonic(args) => isotonic::run(args),
+//TMP         Command::Doctor => doctor::run(common),
+    }
+}
+
+/// Threads to use: as asked for, or one a core.
+fn threads(common: &Common) -> usize {
+    common.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
+}
+
+/// The backend that runs here.
+fn backend(common: &Common) -> Result<Fast> {
+    if let Device::Cuda(_) = common.device {
+        bail!("this build has no CUDA layer: use --device cpu");
+    }
+    Fast::new(threads(common)).context("cannot start the threads")
+}
+
+/// Embeddings and labels from files, in double precision: commands on files are exact before they are fast.
+struct Embedded {
+    values: Vec<f64>,
+    dim: usize,
+    /// Dense labels, and what each stands for in the file.
+    labels: Vec<u32>,
+    classes: usize,
+}
+
+/// Reads `[N, D]` embeddings and N labels that fit.
+fn read_embedded(embeddings: &Path, labels: &Path) -> Result<Embedded> {
+    let (values, dim) = npy::read_matrix(embeddings)?;
+    let original = npy::read_labels(labels)?;
+    let count = values.len() / dim;
+    ensure!(
+        original.len() == count,
+        "{} holds {} labels, {} holds {count} embeddings",
+        labels.display(),
+        original.len(),
+        embeddings.display()
+    );
+    let mut distinct = original.clone();
+    distinct.sort_unstable();
+    distinct.dedup();
+    let dense = |label: &i64| distinct.binary_search(label).map(|i| i as u32).expect("every label is among them");
+    Ok(Embedded { labels: original.iter().map(dense).collect(), classes: distinct.len(), values, dim })
+}
+
+/// Divides each row by its length; a row that has none is an error that names file and row.
+fn normalize_rows<T: Scalar>(values: &[T], dim: usize, path: &Path) -> Result<Vec<T>> {
+    let mut unit = vec![T::ZERO; values.len()];
+    for (row, (z, x)) in values.chunks_exact(dim).zip(unit.chunks_exact_mut(dim)).enumerate() {
+        normalize_row(z, x).map_err(|error| error.at_row(row)).with_context(|| format!("{}", path.display()))?;
+    }
+    Ok(unit)
+}

@@ -1,0 +1,235 @@
+//! `train`: from data to a run folder with a model, a table and a report.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use cpu_time::ProcessTime;
+use indicatif::{ProgressBar, ProgressStyle};
+use nearfar_core::kernel::Backend;
+use serde_json::json;
+
+use super::{Answer, backend};
+use crate::args::{Common, TrainArgs};
+use crate::config::Config;
+use crate::data::{self, DataSet, Samples};
+use crate::look::Since;
+use crate::model::ModelCard;
+use crate::record::{Baselines, Neighbours, Picture, Scores, Story, Summary};
+use crate::report;
+use crate::run::RunFolder;
+use crate::train::Trainer;
+use crate::{plan, quality};
+
+/// Queries whose neighbours the report shows, and neighbours of each.
+const SHOWN: (usize, usize) = (12, 8);
+
+pub(super) fn run(args: &TrainArgs, common: &Common) -> Result<Answer> {
+    let (wall, cpu) = (Instant::now(), ProcessTime::now());
+    let resumed = args.resume.as_deref().map(RunFolder::open).transpose()?;
+    let mut config = match &resumed {
+        Some((_, config)) => config.clone(),
+        None => configure(args, common)?,
+    };
+    plan::check(&config)?;
+    let data = data::load(&config.data)?;
+    let backend = backend(common)?;
+    if let (None, Some(epochs)) = (&resumed, args.epochs) {
+        config.train.steps = steps_of(epochs, &config, &data, &backend)?;
+    }
+    let mut trainer = Trainer::new(&backend, &config, &data)?;
+    // Only now, with everything checked, does a folder come into being.
+    let run = match resumed {
+        Some((run, _)) => run,
+        None => RunFolder::create(args.out.as_deref(), &data.name, &config)?,
+    };
+    let summary = go(&run, &config, &data, &backend, &mut trainer)?;
+    let text = format!(
+        "{}\nrun folder {}: open its report.html\n",
+        report::scores_table(&summary),
+        run.path().display()
+    );
+    let json = json!({
+        "run": run.path(),
+        "steps": summary.steps,
+        "seconds": wall.elapsed().as_secs_f64(),
+        "cpu_seconds": cpu.elapsed().as_secs_f64(),
+        "device": summary.device,
+        "seed": summary.seed,
+        "test": summary.test,
+        "baselines": summary.baselines,
+    });
+    Ok(Answer { text, json })
+}
+
+/// The recipe, overlaid by the file and by the options.
+fn configure(args: &TrainArgs, common: &Common) -> Result<Config> {
+    let mut config = match &args.config {
+        Some(path) => Config::read(args.recipe, path)?,
+        None => Config::recipe(args.recipe),
+    };
+    fn set<V: Clone>(place: &mut V, option: &Option<V>) {
+        if let Some(value) = option {
+            place.clone_from(value);
+        }
+    }
+    set(&mut config.seed, &common.seed);
+    set(&mut config.data.source, &args.data);
+    set(&mut config.data.validation, &args.validation);
+    set(&mut config.model.kind, &args.model);
+    set(&mut config.model.dim, &args.dim);
+    set(&mut config.batch.classes, &args.classes_per_batch);
+    set(&mut config.batch.per_class, &args.per_class);
+    set(&mut config.batch.small_classes, &args.small_classes);
+    set(&mut config.loss.kind, &args.loss);
+    set(&mut config.loss.alpha, &args.alpha);
+    set(&mut config.loss.nu, &args.nu);
+    set(&mut config.loss.penalty, &args.penalty);
+    set(&mut config.loss.reduction, &args.reduction);
+    set(&mut config.boundary.start, &args.beta);
+    set(&mut config.boundary.mode, &args.boundary);
+    set(&mut config.boundary.rate, &args.beta_rate);
+    set(&mut config.sampler.kind, &args.sampler);
+    set(&mut config.sampler.empty, &args.empty);
+    set(&mut config.optimizer.kind, &args.optimizer);
+    set(&mut config.optimizer.rate, &args.rate);
+    set(&mut config.train.steps, &args.steps);
+    set(&mut config.train.every, &args.every);
+    if let Some(text) = &args.dimension {
+        config.sampler.dimension = plan::parse_dimension(text)?;
+    }
+    Ok(config)
+}
+
+/// Steps of so many epochs.
+fn steps_of<B: Backend<f32>>(epochs: f64, config: &Config, data: &DataSet, backend: &B) -> Result<u32> {
+    let steps = (epochs * Trainer::new(backend, config, data)?.epoch() as f64).ceil();
+    ensure!((1.0..=f64::from(u32::MAX)).contains(&steps), "--epochs {epochs} makes {steps} steps");
+    Ok(steps as u32)
+}
+
+/// The run itself: from its first step, or from where it was saved, to its report.
+fn go<B: Backend<f32>>(
+    run: &RunFolder,
+    config: &Config,
+    data: &DataSet,
+    backend: &B,
+    trainer: &mut Trainer<'_, B>,
+) -> Result<Summary> {
+    let untrained = trainer.embed(&data.test)?;
+    let dim = untrained.len() / data.test.count();
+    let quality_of = |embeddings: &[f32], dim: usize, samples: &Samples| -> Result<Scores> {
+        quality::scores(backend, embeddings, dim, &samples.labels)
+    };
+    let baselines = Baselines {
+        raw: quality_of(&quality::raw(&data.test), data.test.size(), &data.test)?,
+        untrained: quality_of(&untrained, dim, &data.test)?,
+    };
+    let card = ModelCard {
+        architecture: trainer.network().architecture().clone(),
+        normalization: trainer.normalization().clone(),
+        config: config.to_toml(),
+    };
+
+    let mut first = 0;
+    if let Some((step, state)) = run.state()? {
+        trainer.restore(|name| state.tensors.get(name)).context("the saved state does not fit this run")?;
+        first = step;
+    }
+    let bar = progress(config.train.steps, first);
+    let mut since = Since::default();
+    for step in first..config.train.steps {
+        since.add(trainer.step(step)?);
+        bar.set_message(format!("loss {:.4}", since.mean_loss()));
+        bar.inc(1);
+        let done = step + 1;
+        if done % config.train.every == 0 || done == config.train.steps {
+            let shot = trainer.shot()?;
+            let validation = match data.validation.count() {
+                0 => None,
+                _ => Some(quality_of(&trainer.embed(&data.validation)?, dim, &data.validation)?),
+            };
+            let look = since.look(done, trainer.epoch(), &shot, trainer.boundary(), validation)?;
+            run.save(&look, &card, &trainer.state()?)?;
+            since = Since::default();
+        }
+    }
+    bar.finish_and_clear();
+
+    let embeddings = trainer.embed(&data.test)?;
+    let summary = Summary {
+        data: data.name.clone(),
+        steps: config.train.steps,
+        seed: config.seed,
+        device: "cpu".into(),
+        train: [data.train.count(), data.train.classes.len()],
+        unseen: [data.test.count(), data.test.classes.len()],
+        test: quality_of(&embeddings, dim, &data.test)?,
+        baselines,
+    };
+    let story = Story {
+        name: data.name.clone(),
+        config: config.to_toml(),
+        looks: run.looks()?,
+        summary,
+        neighbours: neighbours(backend, &embeddings, dim, &data.test)?,
+    };
+    let page = report::page(&story, &target(&story));
+    run.finish(&story.summary, &page, &card, &trainer.network().tensors(false)?)?;
+    Ok(story.summary)
+}
+
+/// A bar on stderr with rate and time left; nothing where stderr is no terminal.
+fn progress(steps: u32, first: u32) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {per_sec} left {eta} {msg}");
+    let bar = ProgressBar::new(u64::from(steps)).with_style(style.expect("the template is well-formed"));
+    bar.set_position(u64::from(first));
+    bar.reset_eta();
+    bar
+}
+
+/// The law of distances in the dimension of the last look, as points to draw; empty where no density is inverted.
+fn target(story: &Story) -> Vec<(f64, f64)> {
+    let Some(n) = story.looks.last().and_then(|look| look.dimension) else { return Vec::new() };
+    let Ok(density) = nearfar_core::Density::new(n) else { return Vec::new() };
+    (1..200).map(|i| f64::from(i) * 0.01).map(|d| (d, density.ln_q(d).exp())).collect()
+}
+
+/// Some samples with their nearest neighbours, spread evenly over the set; none where samples are no pictures.
+fn neighbours<B: Backend<f32>>(
+    backend: &B,
+    embeddings: &[f32],
+    dim: usize,
+    samples: &Samples,
+) -> Result<Vec<Neighbours>> {
+    let [height, width, channels] = samples.shape;
+    if height < 2 || width < 2 || !(channels == 1 || channels == 3) {
+        return Ok(Vec::new());
+    }
+    let (shown, k) = (SHOWN.0.min(samples.count()), SHOWN.1);
+    let mut buffer = backend.zeros(embeddings.len())?;
+    backend.upload(embeddings, &mut buffer)?;
+    let view = nearfar_core::kernel::SearchView {
+        embeddings: &buffer,
+        labels: &samples.labels,
+        count: samples.count(),
+    };
+    let nearest = backend.nearest(dim, k, view, None)?;
+    let k = k.min(samples.count() - 1);
+    let picture = |i: usize| Picture {
+        label: samples.class_of(i).to_owned(),
+        height,
+        width,
+        channels,
+        bytes: samples.row(i).iter().map(|v| v.clamp(0.0, 255.0) as u8).collect(),
+    };
+    Ok((0..shown)
+        .map(|at| at * samples.count() / shown)
+        .map(|query| Neighbours {
+            query: picture(query),
+            found: nearest[query * k..][..k]
+                .iter()
+                .map(|&j| (picture(j as usize), samples.labels[j as usize] == samples.labels[query]))
+                .collect(),
+        })
+        .collect())
+}

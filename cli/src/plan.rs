@@ -1,0 +1,245 @@
+//! From the run file to checked objects: every number is looked at, and all errors are reported at once.
+
+use anyhow::{Result, bail};
+use nearfar_core::net::{Architecture, Decay, InputShape, Optimizer, Schedule};
+use nearfar_core::{
+    Cap, Contrastive, EmptyRow, FarCut, Lifted, Loss, Margin, MultiSimilarity, NPair, Objective, Quadruplet,
+    Reduction, Sampler, Scalar, SmallClass, TripletLoss, Weighting,
+};
+
+use crate::config::{
+    BatchConfig, Config, Dimension, DimensionName, EmptyKind, Far, FarName, LossConfig, LossKind, ModelConfig,
+    ModelKind, OptimizerConfig, OptimizerKind, PenaltyKind, ReductionKind, SamplerConfig, SamplerKind, SmallClasses,
+    TrainConfig,
+};
+
+/// Sizes above which a number in a run file is a mistake rather than a wish.
+const LARGEST_SIZE: usize = 1 << 16;
+
+/// Errors of a run file, gathered so that one look mends them all.
+#[derive(Debug, Default)]
+struct Errors(Vec<String>);
+
+impl Errors {
+    fn check(&mut self, good: bool, message: impl FnOnce() -> String) {
+        if !good {
+            self.0.push(message());
+        }
+    }
+
+    /// `name = value` must lie in the closed range.
+    fn range(&mut self, name: &str, value: f64, low: f64, high: f64) {
+        self.check((low..=high).contains(&value), || format!("{name} = {value} is not within {low} and {high}"));
+    }
+
+    fn size(&mut self, name: &str, value: usize, low: usize) {
+        self.check((low..=LARGEST_SIZE).contains(&value), || {
+            format!("{name} = {value} is not within {low} and {LARGEST_SIZE}")
+        });
+    }
+
+    fn keep<V>(&mut self, place: &str, result: Result<V, impl std::fmt::Display>) {
+        if let Err(error) = result {
+            self.0.push(format!("{place}: {error}"));
+        }
+    }
+
+    fn finish(self) -> Result<()> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        bail!("the configuration has {} mistakes: {}", self.0.len(), self.0.join("; "))
+    }
+}
+
+/// Looks at every number of a run file.
+pub fn check(config: &Config) -> Result<()> {
+    let Config { data, model, batch, loss, boundary, sampler, optimizer, augment, train, .. } = config;
+    let mut errors = Errors::default();
+    errors.range("data.validation", data.validation, 0.0, 0.9);
+    errors.range("data.test", data.test, 0.0, 0.9);
+    errors.size("model.dim", model.dim, 2);
+    for &width in &model.hidden {
+        errors.size("model.hidden", width, 1);
+    }
+    for &channels in &model.channels {
+        errors.size("model.channels", channels, 1);
+    }
+    errors.size("batch.classes", batch.classes, 2);
+    errors.size("batch.per_class", batch.per_class, 2);
+    errors.check(batch.classes.saturating_mul(batch.per_class) <= LARGEST_SIZE, || {
+        format!("batch.classes x batch.per_class is above {LARGEST_SIZE}")
+    });
+    errors.keep("loss and sampler", objective::<f64>(loss, sampler, model.dim));
+    errors.range("loss.nu", loss.nu, 0.0, 1e9);
+    errors.range("boundary.start", boundary.start, 0.0, 2.0);
+    errors.range("boundary.rate", boundary.rate, 0.0, 1e3);
+    errors.range("boundary.momentum", boundary.momentum, 0.0, 0.9999);
+    errors.range("optimizer.rate", optimizer.rate, 1e-12, 1e3);
+    errors.range("optimizer.floor", optimizer.floor, 0.0, 1.0);
+    errors.range("optimizer.momentum", optimizer.momentum, 0.0, 0.9999);
+    errors.range("optimizer.beta2", optimizer.beta2, 0.0, 0.999_999);
+    errors.range("optimizer.decay", optimizer.decay, 0.0, 10.0);
+    errors.range("augment.shift", augment.shift, 0.0, 1e4);
+    errors.range("augment.rotation", augment.rotation, 0.0, 180.0);
+    errors.range("augment.scale", augment.scale, 0.0, 0.9);
+    errors.range("augment.shear", augment.shear, 0.0, 2.0);
+    errors.check(train.steps >= 1, || "train.steps = 0: nothing would be learned".into());
+    errors.check(train.every >= 1, || "train.every = 0: there would be no look".into());
+    errors.finish()
+}
+
+/// The objective of a run; `ambient` is D.
+pub fn objective<T: Scalar>(loss: &LossConfig, sampler: &SamplerConfig, ambient: usize) -> Result<Objective<T>> {
+    let reduction = match loss.reduction {
+        ReductionKind::MeanActive => Reduction::MeanActive,
+        ReductionKind::Mean => Reduction::Mean,
+        ReductionKind::Sum => Reduction::Sum,
+    };
+    let alpha = T::from_f64(loss.alpha);
+    // A loss over the whole batch needs no sampler: the one that the recipe names is for other losses.
+    let sampler =
+        if loss.kind.takes_all() { Sampler::All } else { build_sampler(sampler, ambient, alpha)? };
+    Ok(Objective::new(build_loss(loss)?, sampler, reduction)?)
+}
+
+/// The loss alone.
+pub fn build_loss<T: Scalar>(loss: &LossConfig) -> Result<Loss<T>> {
+    let alpha = T::from_f64(loss.alpha);
+    Ok(match loss.kind {
+        LossKind::Contrastive => Loss::Contrastive(Contrastive::new(alpha)?),
+        LossKind::Triplet => Loss::Triplet(TripletLoss::squared(alpha)?),
+        LossKind::TripletL2 => Loss::Triplet(TripletLoss::plain(alpha)?),
+        LossKind::Margin => {
+            // The paper's form of the penalty does not depend on the batch: the boundary adds it.
+            let nu = if loss.penalty == PenaltyKind::Batch { loss.nu } else { 0.0 };
+            Loss::Margin(Margin::new(alpha, T::from_f64(nu))?)
+        }
+        LossKind::Npair => Loss::NPair(NPair::new(T::from_f64(loss.scale))?),
+        LossKind::Quadruplet => Loss::Quadruplet(Quadruplet::new(alpha, T::from_f64(loss.alpha2))?),
+        LossKind::Lifted => Loss::Lifted(Lifted::new(alpha)?),
+        LossKind::MultiSimilarity => Loss::MultiSimilarity(MultiSimilarity::new(
+            T::from_f64(2.0),
+            T::from_f64(50.0),
+            T::from_f64(0.5),
+        )?),
+    })
+}
+
+/// The sampler alone; `alpha` is the width of bands and of the active cut.
+pub fn build_sampler<T: Scalar>(sampler: &SamplerConfig, ambient: usize, alpha: T) -> Result<Sampler<T>> {
+    let weighting = || {
+        let dimension = match sampler.dimension {
+            // Dimensions that follow the data start from D.
+            Dimension::Named(_) => ambient as f64,
+            Dimension::Number(n) => n,
+        };
+        let far = match sampler.far {
+            Far::Named(FarName::None) => FarCut::None,
+            Far::Named(FarName::Active) => FarCut::Active { margin: alpha },
+            Far::Number(d) => FarCut::At(T::from_f64(d)),
+        };
+        let empty = match sampler.empty {
+            EmptyKind::Skip => EmptyRow::Skip,
+            EmptyKind::Nearest => EmptyRow::Nearest,
+            EmptyKind::Uniform => EmptyRow::Uniform,
+        };
+        Weighting::new(dimension, Cap::Near(T::from_f64(sampler.near)), far, empty)
+    };
+    Ok(match sampler.kind {
+        SamplerKind::Uniform => Sampler::Uniform,
+        SamplerKind::Hard => Sampler::Hard,
+        SamplerKind::Semihard => Sampler::Semihard,
+        SamplerKind::SemihardBand => Sampler::SemihardBand { margin: alpha },
+        SamplerKind::DistanceWeighted => Sampler::DistanceWeighted(weighting()?),
+        SamplerKind::Expected => Sampler::Expected(weighting()?),
+        SamplerKind::All => Sampler::All,
+    })
+}
+
+/// `ambient`, `effective`, `fitted` or a number, as options of the command line give it.
+pub fn parse_dimension(text: &str) -> Result<Dimension> {
+    Ok(match text {
+        "ambient" => Dimension::Named(DimensionName::Ambient),
+        "effective" => Dimension::Named(DimensionName::Effective),
+        "fitted" => Dimension::Named(DimensionName::Fitted),
+        _ => match text.parse() {
+            Ok(n) => Dimension::Number(n),
+            Err(_) => bail!("dimension `{text}` is neither ambient, effective, fitted nor a number"),
+        },
+    })
+}
+
+/// `none` or a number.
+pub fn parse_far(text: &str) -> Result<Far> {
+    Ok(match text {
+        "none" => Far::Named(FarName::None),
+        "active" => Far::Named(FarName::Active),
+        _ => match text.parse() {
+            Ok(d) => Far::Number(d),
+            Err(_) => bail!("far cut `{text}` is neither none, active nor a distance"),
+        },
+    })
+}
+
+/// The network for inputs of this shape (height, width, channels); features without pixels always get an mlp.
+pub fn architecture(model: &ModelConfig, [height, width, channels]: [usize; 3]) -> Result<Architecture> {
+    let input = InputShape { height, width, channels };
+    Ok(match model.kind {
+        ModelKind::Cnn if height > 1 && width > 1 => Architecture::cnn(input, &model.channels, model.dim)?,
+        ModelKind::Cnn | ModelKind::Mlp => Architecture::mlp(input, &model.hidden, model.dim)?,
+    })
+}
+
+/// Policy for classes with too few samples.
+#[must_use]
+pub fn small_class(batch: &BatchConfig) -> SmallClass {
+    match batch.small_classes {
+        SmallClasses::Skip => SmallClass::Skip,
+        SmallClasses::Take => SmallClass::Take,
+        SmallClasses::Error => SmallClass::Refuse,
+    }
+}
+
+/// How weights move.
+#[must_use]
+pub fn optimizer(config: &OptimizerConfig) -> Optimizer {
+    let OptimizerConfig { momentum, beta2, decay, .. } = *config;
+    match config.kind {
+        OptimizerKind::Adam => Optimizer::Adam { beta1: momentum, beta2, epsilon: 1e-8, decay },
+        OptimizerKind::Sgd => Optimizer::Sgd { momentum, decay },
+    }
+}
+
+/// How fast weights move.
+#[must_use]
+pub fn schedule(config: &OptimizerConfig, train: &TrainConfig) -> Schedule {
+    let decay = if config.floor < 1.0 { Decay::Cosine { floor: config.floor } } else { Decay::Constant };
+    Schedule { rate: config.rate, warmup: config.warmup, steps: train.steps, decay }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Recipe;
+
+    #[test]
+    fn recipes_have_no_mistakes() {
+        for recipe in [Recipe::Best, Recipe::Paper] {
+            check(&Config::recipe(recipe)).unwrap();
+        }
+    }
+
+    #[test]
+    fn all_mistakes_are_reported_at_once() {
+        let mut config = Config::recipe(Recipe::Best);
+        config.loss.alpha = f64::NAN;
+        config.model.dim = 0;
+        config.train.steps = 0;
+        let text = check(&config).unwrap_err().to_string();
+        assert!(text.contains("3 mistakes"), "{text}");
+        for part in ["alpha = NaN", "model.dim = 0", "train.steps = 0"] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Embedding whole sets, and their retrieval quality.
+
+use anyhow::Result;
+use nearfar_core::kernel::{Backend, SearchView};
+use nearfar_core::metric::retrieval::Retrieval;
+use nearfar_core::net::Network;
+use nearfar_core::{Scalar, normalize_row};
+
+use crate::data::Samples;
+use crate::data::normalize::Normalization;
+use crate::record::Scores;
+
+/// Ranks at which recall is reported.
+pub const RANKS: [usize; 4] = [1, 2, 4, 8];
+
+/// Embeddings of all samples, `[N, D]`, with the running statistics of the network.
+pub fn embed<B: Backend<f32>>(
+    backend: &B,
+    network: &mut Network<'_, f32, B>,
+    normalization: &Normalization,
+    samples: &Samples,
+) -> Result<Vec<f32>> {
+    let (size, dim) = (samples.size(), network.architecture().dim());
+    let mut embeddings = vec![0.0; samples.count() * dim];
+    let mut input = vec![0.0; network.capacity() * size];
+    let chunks = samples.values.chunks(network.capacity() * size);
+    for (raw, out) in chunks.zip(embeddings.chunks_mut(network.capacity() * dim)) {
+        let count = raw.len() / size;
+        for (raw, input) in raw.chunks_exact(size).zip(input.chunks_exact_mut(size)) {
+            normalization.apply(raw, input);
+        }
+        let buffer = network.infer(&input[..count * size], count)?;
+        backend.download(buffer, out)?;
+    }
+    Ok(embeddings)
+}
+
+/// The inputs themselves as embeddings: divided by their length, but for rows of zeros, which have no direction.
+#[must_use]
+pub fn raw(samples: &Samples) -> Vec<f32> {
+    let mut rows = samples.values.clone();
+    for (row, raw) in rows.chunks_exact_mut(samples.size()).zip(samples.values.chunks_exact(samples.size())) {
+        if normalize_row(raw, row).is_err() {
+            row.fill(0.0);
+        }
+    }
+    rows
+}
+
+/// Retrieval among `embeddings`: every sample is a query against all others.
+pub fn retrieval<T: Scalar, B: Backend<T>>(
+    backend: &B,
+    embeddings: &[T],
+    dim: usize,
+    labels: &[u32],
+    ranks: &[usize],
+) -> Result<Retrieval, B::Error> {
+    let mut buffer = backend.zeros(embeddings.len())?;
+    backend.upload(embeddings, &mut buffer)?;
+    let view = SearchView { embeddings: &buffer, labels, count: labels.len() };
+    Ok(Retrieval::of(&backend.match_ranks(dim, view, None)?, ranks))
+}
+
+/// [`retrieval`] as a record.
+pub fn scores<B: Backend<f32>>(backend: &B, embeddings: &[f32], dim: usize, labels: &[u32]) -> Result<Scores> {
+    let quality = retrieval(backend, embeddings, dim, labels, &RANKS)?;
+    let recall = RANKS.iter().zip(&quality.recall).map(|(k, recall)| (k.to_string(), *recall)).collect();
+    Ok(Scores { recall, map_at_r: quality.map_at_r, r_precision: quality.r_precision })
+}

@@ -1,0 +1,266 @@
+//! The training loop: batch, embed, choose negatives, loss, and back; as in the paper, one step at a time.
+
+use anyhow::{Context, Result, bail};
+use nearfar_core::kernel::{Backend, BatchView};
+use nearfar_core::net::{Network, Optimizer, Schedule, Tensor};
+use nearfar_core::{
+    Boundary, BoundaryStep, Composer, Draw, DrawReport, Key, LossReport, Objective, Stream, distance,
+};
+
+use crate::config::{BoundaryMode, Config, Dimension, DimensionName, LossKind, PenaltyKind};
+use crate::data::augment::Augmentation;
+use crate::data::normalize::Normalization;
+use crate::data::{DataSet, Samples};
+use crate::plan;
+
+/// Samples that are embedded at once outside training.
+const CHUNK: usize = 256;
+
+/// A run in memory: what a step reads and changes.
+pub struct Trainer<'a, B: Backend<f32>> {
+    backend: &'a B,
+    config: &'a Config,
+    samples: &'a Samples,
+    composer: Composer,
+    objective: Objective<f32>,
+    optimizer: Optimizer,
+    schedule: Schedule,
+    normalization: Normalization,
+    augmentation: Augmentation,
+    network: Network<'a, f32, B>,
+    boundary: Boundary<f32>,
+    batch: BatchState<B>,
+}
+
+/// The batch of the last step, where the backend and the host keep it.
+struct BatchState<B: Backend<f32>> {
+    /// Indices into the training samples, their labels, and (class, image) of each.
+    samples: Vec<u32>,
+    labels: Vec<u32>,
+    anchors: Vec<(u32, u32)>,
+    inputs: Vec<f32>,
+    betas: Vec<f32>,
+    device_betas: B::Buffer,
+    draws: B::Draws,
+    dx: B::Buffer,
+    dbetas: B::Buffer,
+}
+
+/// What one step was like.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StepReport {
+    /// Loss, and how many of its terms were active.
+    pub loss: LossReport,
+    /// What the sampler did.
+    pub drawn: DrawReport,
+    /// Learning rate.
+    pub rate: f64,
+    /// Dimension whose density was inverted.
+    pub dimension: Option<f64>,
+}
+
+/// The last batch on the host.
+pub struct BatchShot {
+    /// Unit embeddings, `[N, D]`.
+    pub embeddings: Vec<f32>,
+    /// Class of each.
+    pub labels: Vec<u32>,
+    /// What was drawn.
+    pub draws: Vec<Draw<f32>>,
+}
+
+impl<'a, B: Backend<f32>> Trainer<'a, B> {
+    /// A run before its first step.
+    pub fn new(backend: &'a B, config: &'a Config, data: &'a DataSet) -> Result<Self> {
+        let samples = &data.train;
+        let Config { batch, model, boundary, .. } = config;
+        let small = plan::small_class(batch);
+        let composer = Composer::new(&samples.labels, batch.classes, batch.per_class, small, config.seed)
+            .context("the training classes give no batches")?;
+        let architecture = plan::architecture(model, samples.shape)?;
+        let (capacity, dim) = (composer.capacity(), architecture.dim());
+        let network = Network::new(backend, architecture, capacity.max(CHUNK), config.seed)?;
+        let classes = if boundary.per_class { samples.classes.len() } else { 0 };
+        let images = if boundary.per_image { samples.count() } else { 0 };
+        Ok(Self {
+            objective: plan::objective(&config.loss, &config.sampler, dim)?,
+            optimizer: plan::optimizer(&config.optimizer),
+            schedule: plan::schedule(&config.optimizer, &config.train),
+            normalization: Normalization::fit(samples),
+            augmentation: Augmentation::new(&config.augment, samples),
+            boundary: Boundary::new(boundary.start as f32, classes, images),
+            batch: BatchState {
+                samples: Vec::new(),
+                labels: Vec::new(),
+                anchors: Vec::new(),
+                inputs: vec![0.0; capacity * samples.size()],
+                betas: Vec::new(),
+                device_betas: backend.zeros(capacity)?,
+                draws: B::Draws::default(),
+                dx: backend.zeros(capacity * dim)?,
+                dbetas: backend.zeros(capacity)?,
+            },
+            backend,
+            config,
+            samples,
+            composer,
+            network,
+        })
+    }
+
+    /// One step of the method. `step` counts from 0; with the seed it alone decides every random number.
+    pub fn step(&mut self, step: u32) -> Result<StepReport> {
+        self.compose(step);
+        let Self { backend, batch, network, .. } = self;
+        let (count, dim) = (batch.samples.len(), network.architecture().dim());
+        let labels = backend.indices(&batch.labels)?;
+        self.boundary.of(&batch.anchors, &mut batch.betas);
+        backend.upload(&batch.betas, &mut batch.device_betas)?;
+
+        let embeddings = network.forward(&batch.inputs[..count * self.samples.size()], count)?;
+        let view = BatchView { embeddings, labels: &labels, betas: &batch.device_betas, count, dim };
+        let (objective, dimension) = follow_dimension(self.config, &self.objective, || {
+            backend.negative_moments(view)
+        })?;
+        let key = Key::new(self.config.seed, Stream::Negatives, step);
+        let drawn = backend.draw(view, &objective, key, &mut batch.draws)?;
+        let mut loss = backend.loss(view, &objective, &batch.draws, &mut batch.dx, &mut batch.dbetas)?;
+        if !loss.loss.is_finite() {
+            bail!("the loss is {} at step {step}: lower optimizer.rate (now {})", loss.loss, self.config.optimizer.rate);
+        }
+
+        network.backward(&batch.dx)?;
+        let rate = self.schedule.rate_at(step);
+        network.update(self.optimizer, rate, step)?;
+        loss.loss += self.move_boundary(&loss, dim)?;
+        Ok(StepReport { loss, drawn, rate, dimension })
+    }
+
+    /// Puts batch number `step` together: augmented and normalised inputs, labels and anchors.
+    fn compose(&mut self, step: u32) {
+        let Self { batch, samples, .. } = self;
+        self.composer.batch(step, &mut batch.samples);
+        batch.labels.clear();
+        batch.labels.extend(batch.samples.iter().map(|&i| samples.labels[i as usize]));
+        batch.anchors.clear();
+        batch.anchors.extend(batch.labels.iter().copied().zip(batch.samples.iter().copied()));
+        let key = Key::new(self.config.seed, Stream::Augment, step);
+        let mut varied = vec![0.0; samples.size()];
+        for (place, (&sample, input)) in
+            batch.samples.iter().zip(batch.inputs.chunks_exact_mut(samples.size())).enumerate()
+        {
+            self.augmentation.apply(samples.row(sample as usize), key, place as u32, &mut varied);
+            self.normalization.apply(&varied, input);
+        }
+    }
+
+    /// Moves the boundary after a step of the margin loss; returns its penalty in the paper's form.
+    fn move_boundary(&mut self, loss: &LossReport, dim: usize) -> Result<f64> {
+        let Config { boundary, loss: loss_config, .. } = self.config;
+        if loss_config.kind != LossKind::Margin || loss.active == 0.0 {
+            return Ok(0.0);
+        }
+        let nu = if loss_config.penalty == PenaltyKind::Paper { loss_config.nu as f32 } else { 0.0 };
+        let penalty = f64::from(self.boundary.penalty(nu));
+        let rate = boundary.rate as f32;
+        match boundary.mode {
+            BoundaryMode::Fixed => {}
+            BoundaryMode::Gradient => {
+                let mut gradients = vec![0.0; self.batch.samples.len()];
+                self.backend.download(&self.batch.dbetas, &mut gradients)?;
+                let step = BoundaryStep { rate, momentum: boundary.momentum as f32, nu };
+                self.boundary.step(&self.batch.anchors, &gradients, step);
+            }
+            BoundaryMode::Exact => {
+                let shot = self.shot()?;
+                let row = |i: u32| &shot.embeddings[i as usize * dim..][..dim];
+                let pairs: Vec<_> = shot
+                    .draws
+                    .iter()
+                    .flat_map(|Draw { triplet: t, .. }| {
+                        [(t.anchor, t.positive, true), (t.anchor, t.negative, false)]
+                    })
+                    .map(|(anchor, other, same)| (anchor, distance(row(anchor), row(other)), same))
+                    .collect();
+                self.boundary.minimize(&self.batch.anchors, &pairs, loss_config.alpha as f32, nu, rate);
+            }
+        }
+        Ok(penalty)
+    }
+
+    /// The last batch, for looks and for the exact boundary.
+    pub fn shot(&self) -> Result<BatchShot> {
+        let dim = self.network.architecture().dim();
+        let mut embeddings = vec![0.0; self.batch.samples.len() * dim];
+        self.backend.download(self.network.embeddings(), &mut embeddings)?;
+        let draws = self.backend.download_draws(&self.batch.draws)?;
+        Ok(BatchShot { embeddings, labels: self.batch.labels.clone(), draws })
+    }
+
+    /// The network.
+    pub fn network(&mut self) -> &mut Network<'a, f32, B> {
+        &mut self.network
+    }
+
+    /// How inputs are scaled.
+    #[must_use]
+    pub fn normalization(&self) -> &Normalization {
+        &self.normalization
+    }
+
+    /// The boundary of the margin loss.
+    #[must_use]
+    pub fn boundary(&self) -> &Boundary<f32> {
+        &self.boundary
+    }
+
+    /// Steps after which every training sample was seen.
+    #[must_use]
+    pub fn epoch(&self) -> usize {
+        self.composer.epoch()
+    }
+
+    /// Embeddings of other samples by the network as it stands.
+    pub fn embed(&mut self, samples: &Samples) -> Result<Vec<f32>> {
+        crate::quality::embed(self.backend, &mut self.network, &self.normalization, samples)
+    }
+
+    /// Everything that the rest of the run depends on.
+    pub fn state(&self) -> Result<Vec<Tensor<f32>>> {
+        let mut tensors = self.network.tensors(true)?;
+        let values = self.boundary.state();
+        tensors.push(Tensor { name: BOUNDARY.into(), shape: vec![values.len()], values });
+        Ok(tensors)
+    }
+
+    /// Takes a run up where [`state`](Self::state) left it.
+    pub fn restore<'t>(&mut self, mut find: impl FnMut(&str) -> Option<&'t Tensor<f32>>) -> Result<()> {
+        let boundary = find(BOUNDARY).context("the state has no boundary")?;
+        if !self.boundary.restore(&boundary.values) {
+            bail!("the state's boundary is of another size than this run's");
+        }
+        self.network.load(true, find)?;
+        Ok(())
+    }
+}
+
+/// Name of the boundary in a saved state.
+const BOUNDARY: &str = "boundary";
+
+/// The objective of this step: where the dimension follows the data, with that of the batch at hand.
+fn follow_dimension<E>(
+    config: &Config,
+    objective: &Objective<f32>,
+    moments: impl FnOnce() -> Result<nearfar_core::kernel::NegativeMoments, E>,
+) -> Result<(Objective<f32>, Option<f64>)>
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let Some(weighting) = objective.sampler().weighting() else { return Ok((objective.clone(), None)) };
+    let dimension = match config.sampler.dimension {
+        Dimension::Named(DimensionName::Effective) => moments()?.effective_dimension(),
+        Dimension::Named(DimensionName::Fitted) => moments()?.fitted_dimension(),
+        Dimension::Named(DimensionName::Ambient) | Dimension::Number(_) => weighting.density().dimension(),
+    };
+    Ok((objective.with_dimension(dimension)?, Some(dimension)))
+}
