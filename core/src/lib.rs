@@ -7,7 +7,7 @@
 //! 1. the law of distances on the sphere: [`Density`], [`effective_dimension`], [`gradient_noise`];
 //! 2. weights and draws of negatives: [`Weighting`], [`Sampler`], [`Row`];
 //! 3. losses: [`Margin`] with its [`Boundary`], and its neighbours ([`Loss`]), joined to an [`Objective`];
-//! 4. what is learned from ordered numbers: isotonic regression;
+//! 4. what is learned from ordered numbers: [`isotonic`] regression;
 //! 5. batches over a whole network: the seam [`kernel::Backend`], [`net::Network`], [`Composer`];
 //! 6. quality: [`metric`].
 //!
@@ -27,6 +27,7 @@ mod compose;
 mod density;
 mod distance;
 mod draw;
+pub mod isotonic;
 #[cfg(feature = "alloc")]
 pub mod kernel;
 mod loss;
