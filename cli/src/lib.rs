@@ -4,6 +4,7 @@
 //! ([`data`]), works through `nearfar-core`, and leaves files ([`run`], [`report`]).
 
 pub mod args;
+pub mod checkup;
 pub mod cmd;
 pub mod config;
 pub mod data;

@@ -127,7 +127,8 @@ impl Distances {
         if shot.draws.is_empty() {
             drawn.clear();
         }
-        let [positive_mean, negative_mean] = sums.map(|[sum, count]| if count > 0.0 { sum / count } else { 0.0 });
+        let [positive_mean, negative_mean] =
+            sums.map(|[sum, count]| if count > 0.0 { sum / count } else { 0.0 });
         Self { positive_mean, negative_mean, negatives, drawn }
     }
 }
@@ -143,13 +144,18 @@ mod tests {
     #[test]
     fn a_collapse_is_named_with_advice() {
         let shot = BatchShot { embeddings: vec![1.0, 0.0, 1.0, 1e-4], labels: vec![0, 1], draws: Vec::new() };
-        let error = Since::default().look(7, 1, &shot, &Boundary::new(1.2, 0, 0), None).unwrap_err().to_string();
+        let error =
+            Since::default().look(7, 1, &shot, &Boundary::new(1.2, 0, 0), None).unwrap_err().to_string();
         assert!(error.contains("collapsed") && error.contains("Lower optimizer.rate"), "{error}");
     }
 
     #[test]
     fn distances_fall_into_their_bins() {
-        let shot = BatchShot { embeddings: vec![1.0, 0.0, -1.0, 0.0, 0.0, 1.0], labels: vec![0, 1, 0], draws: vec![] };
+        let shot = BatchShot {
+            embeddings: vec![1.0, 0.0, -1.0, 0.0, 0.0, 1.0],
+            labels: vec![0, 1, 0],
+            draws: vec![],
+        };
         let look = Since::default().look(1, 1, &shot, &Boundary::new(1.2, 0, 0), None).unwrap();
         assert_eq!(look.negatives.iter().sum::<u64>(), 2);
         assert_eq!((look.negatives[BINS - 1], look.negatives[28]), (1, 1)); // 2 and sqrt(2) of bins of 0.05

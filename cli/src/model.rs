@@ -57,7 +57,8 @@ fn layer_name(layer: LayerSpec) -> String {
 fn parse_layer(text: &str) -> Result<LayerSpec> {
     let (kind, size) = text.split_once(' ').map_or((text, None), |(kind, size)| (kind, Some(size)));
     let outputs = || -> Result<usize> {
-        let outputs = size.and_then(|s| s.parse().ok()).with_context(|| format!("layer `{text}` has no size"))?;
+        let outputs =
+            size.and_then(|s| s.parse().ok()).with_context(|| format!("layer `{text}` has no size"))?;
         // A layer this wide would not fit any machine that runs this program; the header may be hostile.
         ensure!((1..=1 << 20).contains(&outputs), "layer `{text}` has an impossible size");
         Ok(outputs)
@@ -121,13 +122,19 @@ impl ModelFile {
     }
 
     /// Writes [`encode`](Self::encode) to `path`, whole or not at all.
-    pub fn save(path: &Path, card: &ModelCard, extra: &[(&str, String)], tensors: &[Tensor<f32>]) -> Result<()> {
+    pub fn save(
+        path: &Path,
+        card: &ModelCard,
+        extra: &[(&str, String)],
+        tensors: &[Tensor<f32>],
+    ) -> Result<()> {
         replace_file(path, &Self::encode(card, extra, tensors)?)
     }
 
     /// Reads a file that [`save`](Self::save) wrote.
     pub fn load(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).with_context(|| format!("cannot read the model {}", path.display()))?;
+        let bytes =
+            std::fs::read(path).with_context(|| format!("cannot read the model {}", path.display()))?;
         Self::decode(&bytes).with_context(|| format!("{} is not a model of nearfar", path.display()))
     }
 
@@ -144,7 +151,8 @@ impl ModelFile {
         let mut take = |key: &str| metadata.remove(key).with_context(|| format!("its header has no `{key}`"));
         let format = take("format")?;
         ensure!(format == FORMAT, "its format is `{format}`, this version reads `{FORMAT}`");
-        let blueprint: Blueprint = serde_json::from_str(&take("architecture")?).context("in its architecture")?;
+        let blueprint: Blueprint =
+            serde_json::from_str(&take("architecture")?).context("in its architecture")?;
         let card = ModelCard {
             architecture: blueprint.build()?,
             normalization: serde_json::from_str(&take("normalization")?).context("in its normalization")?,

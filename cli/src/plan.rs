@@ -8,9 +8,9 @@ use nearfar_core::{
 };
 
 use crate::config::{
-    BatchConfig, Config, Dimension, DimensionName, EmptyKind, Far, FarName, LossConfig, LossKind, ModelConfig,
-    ModelKind, OptimizerConfig, OptimizerKind, PenaltyKind, ReductionKind, SamplerConfig, SamplerKind, SmallClasses,
-    TrainConfig,
+    BatchConfig, Config, Dimension, DimensionName, EmptyKind, Far, FarName, LossConfig, LossKind,
+    ModelConfig, ModelKind, OptimizerConfig, OptimizerKind, PenaltyKind, ReductionKind, SamplerConfig,
+    SamplerKind, SmallClasses, TrainConfig,
 };
 
 /// Sizes above which a number in a run file is a mistake rather than a wish.
@@ -29,7 +29,9 @@ impl Errors {
 
     /// `name = value` must lie in the closed range.
     fn range(&mut self, name: &str, value: f64, low: f64, high: f64) {
-        self.check((low..=high).contains(&value), || format!("{name} = {value} is not within {low} and {high}"));
+        self.check((low..=high).contains(&value), || {
+            format!("{name} = {value} is not within {low} and {high}")
+        });
     }
 
     fn size(&mut self, name: &str, value: usize, low: usize) {
@@ -90,7 +92,11 @@ pub fn check(config: &Config) -> Result<()> {
 }
 
 /// The objective of a run; `ambient` is D.
-pub fn objective<T: Scalar>(loss: &LossConfig, sampler: &SamplerConfig, ambient: usize) -> Result<Objective<T>> {
+pub fn objective<T: Scalar>(
+    loss: &LossConfig,
+    sampler: &SamplerConfig,
+    ambient: usize,
+) -> Result<Objective<T>> {
     let reduction = match loss.reduction {
         ReductionKind::MeanActive => Reduction::MeanActive,
         ReductionKind::Mean => Reduction::Mean,
@@ -98,8 +104,7 @@ pub fn objective<T: Scalar>(loss: &LossConfig, sampler: &SamplerConfig, ambient:
     };
     let alpha = T::from_f64(loss.alpha);
     // A loss over the whole batch needs no sampler: the one that the recipe names is for other losses.
-    let sampler =
-        if loss.kind.takes_all() { Sampler::All } else { build_sampler(sampler, ambient, alpha)? };
+    let sampler = if loss.kind.takes_all() { Sampler::All } else { build_sampler(sampler, ambient, alpha)? };
     Ok(Objective::new(build_loss(loss)?, sampler, reduction)?)
 }
 

@@ -62,7 +62,12 @@ pub fn retrieval<T: Scalar, B: Backend<T>>(
 }
 
 /// [`retrieval`] as a record.
-pub fn scores<B: Backend<f32>>(backend: &B, embeddings: &[f32], dim: usize, labels: &[u32]) -> Result<Scores> {
+pub fn scores<B: Backend<f32>>(
+    backend: &B,
+    embeddings: &[f32],
+    dim: usize,
+    labels: &[u32],
+) -> Result<Scores> {
     let quality = retrieval(backend, embeddings, dim, labels, &RANKS)?;
     let recall = RANKS.iter().zip(&quality.recall).map(|(k, recall)| (k.to_string(), *recall)).collect();
     Ok(Scores { recall, map_at_r: quality.map_at_r, r_precision: quality.r_precision })

@@ -38,7 +38,8 @@ impl RunFolder {
                     "{} exists already: choose another --out, or go on with it by --resume {0}",
                     path.display()
                 );
-                fs::create_dir_all(path).with_context(|| format!("cannot create the run folder {}", path.display()))?;
+                fs::create_dir_all(path)
+                    .with_context(|| format!("cannot create the run folder {}", path.display()))?;
                 path.to_owned()
             }
             None => next_free(name)?,
@@ -54,7 +55,11 @@ impl RunFolder {
         let run = Self { path: path.to_owned() };
         let config = run.file("config.toml");
         ensure!(config.exists(), "{} is no run folder: it has no config.toml", path.display());
-        ensure!(!run.file("model.safetensors").exists(), "{} is finished: there is nothing to resume", path.display());
+        ensure!(
+            !run.file("model.safetensors").exists(),
+            "{} is finished: there is nothing to resume",
+            path.display()
+        );
         let config = Config::read(Recipe::Best, &config)?;
         Ok((run, config))
     }
@@ -99,7 +104,13 @@ impl RunFolder {
     }
 
     /// Writes what is left at the end; the model last, as the mark of a finished run.
-    pub fn finish(&self, summary: &Summary, page: &str, card: &ModelCard, model: &[Tensor<f32>]) -> Result<()> {
+    pub fn finish(
+        &self,
+        summary: &Summary,
+        page: &str,
+        card: &ModelCard,
+        model: &[Tensor<f32>],
+    ) -> Result<()> {
         let mut text = serde_json::to_string_pretty(summary)?;
         text.push('\n');
         replace_file(&self.file("summary.json"), text.as_bytes())?;

@@ -119,14 +119,17 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
 
         let embeddings = network.forward(&batch.inputs[..count * self.samples.size()], count)?;
         let view = BatchView { embeddings, labels: &labels, betas: &batch.device_betas, count, dim };
-        let (objective, dimension) = follow_dimension(self.config, &self.objective, || {
-            backend.negative_moments(view)
-        })?;
+        let (objective, dimension) =
+            follow_dimension(self.config, &self.objective, || backend.negative_moments(view))?;
         let key = Key::new(self.config.seed, Stream::Negatives, step);
         let drawn = backend.draw(view, &objective, key, &mut batch.draws)?;
         let mut loss = backend.loss(view, &objective, &batch.draws, &mut batch.dx, &mut batch.dbetas)?;
         if !loss.loss.is_finite() {
-            bail!("the loss is {} at step {step}: lower optimizer.rate (now {})", loss.loss, self.config.optimizer.rate);
+            bail!(
+                "the loss is {} at step {step}: lower optimizer.rate (now {})",
+                loss.loss,
+                self.config.optimizer.rate
+            );
         }
 
         network.backward(&batch.dx)?;

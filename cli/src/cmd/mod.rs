@@ -1,19 +1,19 @@
 //! One verb each; and what they share: where to compute, and what they answer.
 
-//TMP mod density;
-//TMP mod doctor;
+mod density;
+mod doctor;
 mod embed;
-//TMP mod eval;
-//TMP mod isotonic;
-//TMP mod loss;
-//TMP mod sample;
+mod eval;
+mod isotonic;
+mod loss;
+mod sample;
 mod train;
 
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use nearfar_core::kernel::fast::Fast;
-use nearfar_core::{Scalar, normalize_row};
+use nearfar_core::{Embeddings, normalize_row};
 
 use crate::args::{Cli, Command, Common, Device};
 use crate::data::npy;
@@ -33,13 +33,12 @@ pub fn run(cli: &Cli) -> Result<Answer> {
     match &cli.command {
         Command::Train(args) => train::run(args, common),
         Command::Embed(args) => embed::run(args, common),
-_ => todo!(),
-//TMP         Command::Eval(args) => eval::run(args, common),
-//TMP         Command::Sample(args) => sample::run(args, common),
-//TMP         Command::Loss(args) => loss::run(args, common),
-//TMP         Command::Density(args) => density::run(args),
-//TMP         Command::Isotonic(args) => isotonic::run(args),
-//TMP         Command::Doctor => doctor::run(common),
+        Command::Eval(args) => eval::run(args, common),
+        Command::Sample(args) => sample::run(args, common),
+        Command::Loss(args) => loss::run(args, common),
+        Command::Density(args) => density::run(args),
+        Command::Isotonic(args) => isotonic::run(args),
+        Command::Doctor => doctor::run(common),
     }
 }
 
@@ -60,9 +59,10 @@ fn backend(common: &Common) -> Result<Fast> {
 struct Embedded {
     values: Vec<f64>,
     dim: usize,
-    /// Dense labels, and what each stands for in the file.
+    /// Labels numbered from 0.
     labels: Vec<u32>,
-    classes: usize,
+    /// What each stands for in the file, increasing.
+    originals: Vec<i64>,
 }
 
 /// Reads `[N, D]` embeddings and N labels that fit.
@@ -80,15 +80,28 @@ fn read_embedded(embeddings: &Path, labels: &Path) -> Result<Embedded> {
     let mut distinct = original.clone();
     distinct.sort_unstable();
     distinct.dedup();
-    let dense = |label: &i64| distinct.binary_search(label).map(|i| i as u32).expect("every label is among them");
-    Ok(Embedded { labels: original.iter().map(dense).collect(), classes: distinct.len(), values, dim })
+    let dense =
+        |label: &i64| distinct.binary_search(label).map(|i| i as u32).expect("every label is among them");
+    Ok(Embedded { labels: original.iter().map(dense).collect(), originals: distinct, values, dim })
 }
 
 /// Divides each row by its length; a row that has none is an error that names file and row.
-fn normalize_rows<T: Scalar>(values: &[T], dim: usize, path: &Path) -> Result<Vec<T>> {
-    let mut unit = vec![T::ZERO; values.len()];
+fn normalize_rows(values: &[f64], dim: usize, path: &Path) -> Result<Vec<f64>> {
+    let mut unit = vec![0.0; values.len()];
     for (row, (z, x)) in values.chunks_exact(dim).zip(unit.chunks_exact_mut(dim)).enumerate() {
-        normalize_row(z, x).map_err(|error| error.at_row(row)).with_context(|| format!("{}", path.display()))?;
+        normalize_row(z, x)
+            .map_err(|error| error.at_row(row))
+            .with_context(|| format!("{}", path.display()))?;
     }
     Ok(unit)
+}
+
+/// Rows of length 1: made so where asked for, else checked.
+fn unit_rows(set: &Embedded, normalize: bool, path: &Path) -> Result<Vec<f64>> {
+    if normalize {
+        return normalize_rows(&set.values, set.dim, path);
+    }
+    Embeddings::unit(&set.values, set.dim)
+        .with_context(|| format!("{} (--normalize divides each row by its length)", path.display()))?;
+    Ok(set.values.clone())
 }

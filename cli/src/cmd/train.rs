@@ -173,7 +173,7 @@ fn go<B: Backend<f32>>(
         summary,
         neighbours: neighbours(backend, &embeddings, dim, &data.test)?,
     };
-    let page = report::page(&story, &target(&story));
+    let page = report::page(&story, &target(&story))?;
     run.finish(&story.summary, &page, &card, &trainer.network().tensors(false)?)?;
     Ok(story.summary)
 }

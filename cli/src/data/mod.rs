@@ -53,7 +53,11 @@ impl Samples {
         let count = samples.values.len() / samples.size();
         ensure!(count == samples.labels.len(), "{} labels for {count} samples", samples.labels.len());
         if let Some(at) = samples.values.iter().position(|v| !v.is_finite()) {
-            anyhow::bail!("row {} holds NaN or infinity (number {})", at / samples.size(), at % samples.size());
+            anyhow::bail!(
+                "row {} holds NaN or infinity (number {})",
+                at / samples.size(),
+                at % samples.size()
+            );
         }
         Ok(samples)
     }
@@ -89,7 +93,10 @@ impl Samples {
         let mut part = Self {
             shape: self.shape,
             classes: kept.iter().map(|&class| self.classes[class as usize].clone()).collect(),
-            groups: self.groups.as_ref().map(|groups| kept.iter().map(|&class| groups[class as usize]).collect()),
+            groups: self
+                .groups
+                .as_ref()
+                .map(|groups| kept.iter().map(|&class| groups[class as usize]).collect()),
             ..Self::default()
         };
         for (sample, label) in self.labels.iter().enumerate() {

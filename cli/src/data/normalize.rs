@@ -42,8 +42,12 @@ impl Normalization {
             "the normalisation is for {} channels, the input has {channels}",
             self.mean.len()
         );
-        let good = self.mean.iter().all(|m| m.is_finite()) && self.deviation.iter().all(|d| *d > 0.0 && d.is_finite());
-        ensure!(good, "the normalisation holds a deviation that is not positive, or numbers that are not finite");
+        let good = self.mean.iter().all(|m| m.is_finite())
+            && self.deviation.iter().all(|d| *d > 0.0 && d.is_finite());
+        ensure!(
+            good,
+            "the normalisation holds a deviation that is not positive, or numbers that are not finite"
+        );
         Ok(())
     }
 

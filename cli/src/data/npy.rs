@@ -72,7 +72,8 @@ fn guard(bytes: &[u8]) -> Result<()> {
     let depth = text.chars().filter(|c| "([{".contains(*c)).count();
     ensure!(depth <= 8, "the npy header is nested {depth} deep: no array of numbers");
     let (_, shape) = text.split_once("'shape'").context("the npy header has no shape")?;
-    let shape = shape.split_once('(').and_then(|(_, rest)| rest.split_once(')')).context("its shape is no tuple")?.0;
+    let shape =
+        shape.split_once('(').and_then(|(_, rest)| rest.split_once(')')).context("its shape is no tuple")?.0;
     let mut count = 1_usize;
     for size in shape.split(',').map(str::trim).filter(|size| !size.is_empty()) {
         let size: usize = size.parse().ok().with_context(|| format!("`{size}` in its shape is no size"))?;
@@ -100,7 +101,9 @@ pub fn parse(bytes: &[u8]) -> Result<Array> {
     let numbers = match (kind.type_char(), width) {
         (TypeChar::Float, 4) => Numbers::Single(file.into_vec()?),
         (TypeChar::Float, 8) => Numbers::Double(file.into_vec()?),
-        (TypeChar::Bool, 1) => Numbers::Integer(file.into_vec::<bool>()?.into_iter().map(i64::from).collect()),
+        (TypeChar::Bool, 1) => {
+            Numbers::Integer(file.into_vec::<bool>()?.into_iter().map(i64::from).collect())
+        }
         (TypeChar::Int, 1) => Numbers::Integer(file.into_vec::<i8>()?.into_iter().map(i64::from).collect()),
         (TypeChar::Int, 2) => Numbers::Integer(file.into_vec::<i16>()?.into_iter().map(i64::from).collect()),
         (TypeChar::Int, 4) => Numbers::Integer(file.into_vec::<i32>()?.into_iter().map(i64::from).collect()),
@@ -128,10 +131,9 @@ pub fn read(path: &Path) -> Result<Array> {
 pub fn read_member(archive: &[u8], names: &[&str]) -> Result<Array> {
     let mut archive = npyz::npz::NpzArchive::new(Cursor::new(archive)).context("this is no npz archive")?;
     let found: Vec<String> = archive.array_names().map(str::to_owned).collect();
-    let name = names
-        .iter()
-        .find(|name| found.iter().any(|other| other == *name))
-        .with_context(|| format!("it has no array {}; there are: {}", names.join(" or "), found.join(", ")))?;
+    let name = names.iter().find(|name| found.iter().any(|other| other == *name)).with_context(|| {
+        format!("it has no array {}; there are: {}", names.join(" or "), found.join(", "))
+    })?;
     let mut bytes = Vec::new();
     let file_name = npyz::npz::file_name_from_array_name(name);
     let mut member = archive.zip_archive().by_name(&file_name).with_context(|| format!("in {file_name}"))?;
@@ -146,7 +148,11 @@ pub fn read_matrix(path: &Path) -> Result<(Vec<f64>, usize)> {
         bail!("{} has sizes {:?}; embeddings are [N, D]", path.display(), array.sizes)
     };
     ensure!(count > 0 && dim > 0, "{} holds {count} rows of {dim} numbers", path.display());
-    ensure!(!matches!(array.numbers, Numbers::Integer(_)), "{} holds integers; embeddings are f32 or f64", path.display());
+    ensure!(
+        !matches!(array.numbers, Numbers::Integer(_)),
+        "{} holds integers; embeddings are f32 or f64",
+        path.display()
+    );
     let values = array.numbers.to_f64();
     if let Some(at) = values.iter().position(|v| !v.is_finite()) {
         bail!("{}: row {} holds NaN or infinity (column {})", path.display(), at / dim, at % dim);
@@ -157,7 +163,9 @@ pub fn read_matrix(path: &Path) -> Result<(Vec<f64>, usize)> {
 /// `[N]` integers of a `.npy` file.
 pub fn read_labels(path: &Path) -> Result<Vec<i64>> {
     let array = read(path)?;
-    let &[_] = &array.sizes[..] else { bail!("{} has sizes {:?}; labels are [N]", path.display(), array.sizes) };
+    let &[_] = &array.sizes[..] else {
+        bail!("{} has sizes {:?}; labels are [N]", path.display(), array.sizes)
+    };
     match array.numbers {
         Numbers::Integer(labels) => Ok(labels),
         _ => bail!("{} holds numbers with a fraction; labels are integers", path.display()),
@@ -165,7 +173,11 @@ pub fn read_labels(path: &Path) -> Result<Vec<i64>> {
 }
 
 /// Writes an array, whole or not at all.
-pub fn write<T: npyz::Serialize + npyz::AutoSerialize>(path: &Path, sizes: &[usize], values: &[T]) -> Result<()> {
+pub fn write<T: npyz::Serialize + npyz::AutoSerialize>(
+    path: &Path,
+    sizes: &[usize],
+    values: &[T],
+) -> Result<()> {
     let sizes: Vec<u64> = sizes.iter().map(|&size| size as u64).collect();
     let mut bytes = Vec::new();
     let mut writer = npyz::WriteOptions::new().default_dtype().shape(&sizes).writer(&mut bytes).begin_nd()?;
@@ -203,7 +215,9 @@ mod tests {
     #[test]
     fn a_lying_header_allocates_nothing_and_is_named() {
         let text = String::from_utf8_lossy(&encoded()[10..]).into_owned();
-        for (shape, word) in [("(9999999999999, 9)", "claims"), ("(9999999999999, 9999999999999)", "overflow")] {
+        for (shape, word) in
+            [("(9999999999999, 9)", "claims"), ("(9999999999999, 9999999999999)", "overflow")]
+        {
             let header = text.split_once('\n').unwrap().0.replace("(2, 2)", shape);
             let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
             bytes.extend((header.len() as u16 + 1).to_le_bytes());

@@ -17,6 +17,7 @@ pub(super) struct Source {
 
 /// What the data say of their parts.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it in a run, and it is taken apart at once")]
 pub(super) enum Parts {
     /// Nothing: all in one.
     Whole(Samples),
@@ -134,7 +135,8 @@ fn named_part(path: &Path, files: &[&PathBuf], name: &str) -> Result<Option<Samp
     let mut samples = pair(images, labels)?;
     if let Some(groups) = kind("alphabets").into_iter().chain(kind("groups")).next() {
         let of_sample = integers(groups)?;
-        samples.groups = Some(class_groups(&samples, &of_sample).with_context(|| format!("in {}", show(groups)))?);
+        samples.groups =
+            Some(class_groups(&samples, &of_sample).with_context(|| format!("in {}", show(groups)))?);
     }
     Ok(Some(samples))
 }
@@ -200,7 +202,9 @@ fn file(path: &Path) -> Result<Samples> {
         let archive = bytes::read(path)?;
         let samples = npy::read_member(&archive, &SAMPLE_NAMES).with_context(naming)?;
         let labels = npy::read_member(&archive, &LABEL_NAMES).with_context(naming)?;
-        let npy::Numbers::Integer(labels) = labels.numbers else { bail!("{}: labels are no integers", show(path)) };
+        let npy::Numbers::Integer(labels) = labels.numbers else {
+            bail!("{}: labels are no integers", show(path))
+        };
         let shape = shape_of(&samples.sizes).with_context(naming)?;
         return Samples::labelled(shape, samples.numbers.to_f32(), &labels).with_context(naming);
     }
@@ -216,7 +220,8 @@ fn file(path: &Path) -> Result<Samples> {
             let beside = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
             let start = format!("{prefix}labels");
             let labels = entries(beside)?.into_iter().find(|file| name_of(file).starts_with(&start));
-            let labels = labels.with_context(|| format!("{}: there is no {start}... beside it", show(path)))?;
+            let labels =
+                labels.with_context(|| format!("{}: there is no {start}... beside it", show(path)))?;
             return pair(path, &labels);
         }
     }

@@ -42,7 +42,10 @@ fn pairs(samples: &Samples) -> Result<()> {
     ensure!(samples.classes.len() >= FEWEST, "there is one class only, so there are no negative pairs");
     let mut sizes = vec![0; samples.classes.len()];
     samples.labels.iter().for_each(|&label| sizes[label as usize] += 1);
-    ensure!(sizes.iter().any(|&size| size > 1), "every class has a single sample, so there are no positive pairs");
+    ensure!(
+        sizes.iter().any(|&size| size > 1),
+        "every class has a single sample, so there are no positive pairs"
+    );
     Ok(())
 }
 
@@ -55,7 +58,11 @@ fn validation_part(train: Samples, config: &DataConfig) -> (Samples, Samples) {
     }
     let (kept, held) = hold_out(&train, &units, wanted, config.split_seed, 1);
     // Groups may be large: rather no validation than nothing to train on.
-    if kept.classes.len() < FEWEST || pairs(&kept).is_err() { (train, Samples::default()) } else { (kept, held) }
+    if kept.classes.len() < FEWEST || pairs(&kept).is_err() {
+        (train, Samples::default())
+    } else {
+        (kept, held)
+    }
 }
 
 /// Every class a group of its own.
@@ -99,7 +106,8 @@ mod tests {
     #[test]
     fn parts_have_no_class_in_common_and_lose_none() {
         let data = split(whole(samples(16, 3)), &config()).unwrap();
-        let mut names: Vec<_> = [&data.train, &data.validation, &data.test].map(|p| p.classes.clone()).concat();
+        let mut names: Vec<_> =
+            [&data.train, &data.validation, &data.test].map(|p| p.classes.clone()).concat();
         assert_eq!([&data.train, &data.validation, &data.test].map(|p| p.classes.len()), [6, 2, 8]);
         names.sort();
         names.dedup();

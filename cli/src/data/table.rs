@@ -19,7 +19,8 @@ pub fn parse(text: &[u8]) -> Result<Samples> {
     let first = records.next().context("the table is empty")?.context("row 1 cannot be read")?;
     ensure!(first.len() >= 2, "row 1 has {} columns; a table has features and a label", first.len());
     let named = first.iter().position(|field| field.eq_ignore_ascii_case("label"));
-    let header = named.is_some() || first.iter().take(first.len() - 1).any(|field| field.parse::<f32>().is_err());
+    let header =
+        named.is_some() || first.iter().take(first.len() - 1).any(|field| field.parse::<f32>().is_err());
     let at = named.unwrap_or(first.len() - 1);
 
     let (mut values, mut names) = (Vec::new(), Vec::new());

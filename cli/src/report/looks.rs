@@ -29,9 +29,9 @@ pub fn read_looks(path: &Path) -> Result<Vec<Look>> {
 /// be cut off.
 pub fn truncate_to(path: &Path, step: u32) -> Result<()> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let kept = text.lines().take_while(|line| {
-        serde_json::from_str::<Look>(line).is_ok_and(|look| look.step <= step)
-    });
+    let kept = text
+        .lines()
+        .take_while(|line| serde_json::from_str::<Look>(line).is_ok_and(|look| look.step <= step));
     let kept: String = kept.flat_map(|line| [line, "\n"]).collect();
     replace_file(path, kept.as_bytes())
 }

@@ -104,7 +104,12 @@ pub struct Isotonic {
 
 impl Isotonic {
     /// Fits `y` at `x`; `weights` are 1 where none are given.
-    pub fn fit(x: &[f64], y: &[f64], weights: Option<&[f64]>, options: Options) -> Result<Self, IsotonicError> {
+    pub fn fit(
+        x: &[f64],
+        y: &[f64],
+        weights: Option<&[f64]>,
+        options: Options,
+    ) -> Result<Self, IsotonicError> {
         let weights = weights.map_or_else(|| alloc::vec![1.0; x.len()], <[f64]>::to_vec);
         check(x, y, &weights, options)?;
         let mut order: Vec<usize> = (0..x.len()).filter(|&i| weights[i] > 0.0).collect();
@@ -144,7 +149,9 @@ impl Isotonic {
         curve.fitted = x
             .iter()
             .zip(&curve.block_of)
-            .map(|(&x, block)| block.map_or_else(|| curve.value(x), |block| curve.blocks[block as usize].level))
+            .map(|(&x, block)| {
+                block.map_or_else(|| curve.value(x), |block| curve.blocks[block as usize].level)
+            })
             .collect();
         Ok(curve)
     }
@@ -367,12 +374,16 @@ mod tests {
 
     #[test]
     fn mistakes_are_named_with_place_and_value() {
-        let fit = |x: &[f64], y: &[f64], w: &[f64]| Isotonic::fit(x, y, Some(w), Options::default()).unwrap_err();
+        let fit =
+            |x: &[f64], y: &[f64], w: &[f64]| Isotonic::fit(x, y, Some(w), Options::default()).unwrap_err();
         assert_eq!(fit(&[1.0], &[1.0], &[-2.0]), IsotonicError::NegativeWeight { index: 0, value: -2.0 });
         assert_eq!(fit(&[1.0], &[1.0], &[0.0]), IsotonicError::NoWeight);
         assert_eq!(fit(&[], &[], &[]), IsotonicError::NoWeight);
         assert_eq!(fit(&[1.0], &[1.0, 2.0], &[1.0]), IsotonicError::Length { what: "y", len: 2, points: 1 });
-        assert!(matches!(fit(&[1.0, f64::NAN], &[1.0; 2], &[1.0; 2]), IsotonicError::NotFinite { index: 1, .. }));
+        assert!(matches!(
+            fit(&[1.0, f64::NAN], &[1.0; 2], &[1.0; 2]),
+            IsotonicError::NotFinite { index: 1, .. }
+        ));
     }
 
     #[test]
@@ -382,7 +393,10 @@ mod tests {
         };
         assert_eq!(fit(Outside::Clip).predict(0.0), Ok(1.0));
         assert!(fit(Outside::Nan).predict(3.0).unwrap().is_nan());
-        assert_eq!(fit(Outside::Error).predict(3.0), Err(IsotonicError::Outside { x: 3.0, first: 1.0, last: 2.0 }));
+        assert_eq!(
+            fit(Outside::Error).predict(3.0),
+            Err(IsotonicError::Outside { x: 3.0, first: 1.0, last: 2.0 })
+        );
     }
 
     #[test]

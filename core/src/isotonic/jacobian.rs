@@ -53,10 +53,9 @@ mod tests {
             assert!((product[i] - difference).abs() < 1e-8, "point {i}");
         }
         let transposed = fit(0.0).transposed_jacobian_product(&g);
-        let (left, right): (f64, f64) = (0..6).map(|i| (g[i] * product[i], transposed[i] * dy[i])).fold(
-            (0.0, 0.0),
-            |(a, b), (c, d)| (a + c, b + d),
-        );
+        let (left, right): (f64, f64) = (0..6)
+            .map(|i| (g[i] * product[i], transposed[i] * dy[i]))
+            .fold((0.0, 0.0), |(a, b), (c, d)| (a + c, b + d));
         assert!((left - right).abs() < 1e-12);
     }
 }

@@ -1,3 +1,4 @@
-//! Quality of embeddings: retrieval.
+//! Quality of embeddings: retrieval and clustering.
 
+pub mod cluster;
 pub mod retrieval;

@@ -1,0 +1,209 @@
+//! Every operation of a backend against another on the same small inputs, in single precision.
+
+use nearfar_core::kernel::{
+    AdamStep, Backend, BatchView, ConvShape, LinearShape, NormShape, PoolShape, SearchView, SgdStep,
+};
+use nearfar_core::{
+    Cap, Draw, EmptyRow, FarCut, Key, Loss, Margin, Objective, Reduction, Sampler, Stream, Weighting,
+    normalize_row,
+};
+
+/// One operation, and how far the two backends are apart on it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checked {
+    /// The operation.
+    pub name: &'static str,
+    /// The backend that was checked.
+    pub backend: String,
+    /// Whether the difference is within what reordered sums explain.
+    pub ok: bool,
+    /// Largest difference, relative to the largest number of the result.
+    pub max_error: f64,
+}
+
+/// Largest relative difference that is put down to rounding: sums of some hundred products in another order.
+const TOLERANCE: f64 = 2e-5;
+
+/// Numbers in [-1, 1): `stream` tells inputs apart.
+fn numbers(stream: u32, len: usize) -> Vec<f32> {
+    let key = Key::new(11, Stream::Init, stream);
+    (0..len).map(|i| (2.0 * key.uniform(0, i as u32) - 1.0) as f32).collect()
+}
+
+/// Runs every operation on both backends.
+pub fn compare<B, R>(
+    backend: &B,
+    reference: &R,
+) -> Result<Vec<Checked>, Box<dyn std::error::Error + Send + Sync>>
+where
+    B: Backend<f32>,
+    R: Backend<f32>,
+{
+    let (got, wanted) = (results(backend)?, results(reference)?);
+    Ok(got
+        .into_iter()
+        .zip(wanted)
+        .map(|((name, got), (_, wanted))| {
+            let scale = wanted.iter().fold(f32::MIN_POSITIVE, |m, v| m.max(v.abs()));
+            let worst =
+                got.iter().zip(&wanted).map(|(g, w)| f64::from((g - w).abs() / scale)).fold(0.0, f64::max);
+            // A NaN difference is no maximum of anything: looked for by itself.
+            let whole = got.len() == wanted.len() && got.iter().all(|v| v.is_finite());
+            Checked {
+                name,
+                backend: backend.name().to_owned(),
+                ok: whole && worst <= TOLERANCE,
+                max_error: worst,
+            }
+        })
+        .collect())
+}
+
+/// A backend with its buffers, for short lines below.
+struct Bench<'b, B> {
+    backend: &'b B,
+}
+
+impl<B: Backend<f32>> Bench<'_, B> {
+    fn put(&self, values: &[f32]) -> Result<B::Buffer, B::Error> {
+        let mut buffer = self.backend.zeros(values.len())?;
+        self.backend.upload(values, &mut buffer)?;
+        Ok(buffer)
+    }
+
+    fn take(&self, buffer: &B::Buffer, len: usize) -> Result<Vec<f32>, B::Error> {
+        let mut values = vec![0.0; len];
+        self.backend.download(buffer, &mut values)?;
+        Ok(values)
+    }
+}
+
+type Named = Vec<(&'static str, Vec<f32>)>;
+
+fn results<B: Backend<f32>>(backend: &B) -> Result<Named, B::Error> {
+    let mut list = layers(backend)?;
+    list.extend(optimizers(backend)?);
+    list.extend(metric(backend)?);
+    Ok(list)
+}
+
+fn layers<B: Backend<f32>>(backend: &B) -> Result<Named, B::Error> {
+    let bench = Bench { backend };
+    let mut list = Named::new();
+    {
+        let shape = LinearShape { rows: 70, inputs: 33, outputs: 17 };
+        let (x, w, b) = (numbers(1, 70 * 33), numbers(2, 33 * 17), numbers(3, 17));
+        let (x, w, b, dy) =
+            (bench.put(&x)?, bench.put(&w)?, bench.put(&b)?, bench.put(&numbers(4, 70 * 17))?);
+        let mut y = backend.zeros(70 * 17)?;
+        backend.linear(shape, &x, &w, &b, &mut y)?;
+        list.push(("linear", bench.take(&y, 70 * 17)?));
+        let (mut dw, mut db, mut dx) = (backend.zeros(33 * 17)?, backend.zeros(17)?, backend.zeros(70 * 33)?);
+        backend.linear_backward(shape, &x, &w, &dy, &mut dw, &mut db, Some(&mut dx))?;
+        let all = [bench.take(&dw, 33 * 17)?, bench.take(&db, 17)?, bench.take(&dx, 70 * 33)?];
+        list.push(("linear_backward", all.concat()));
+    }
+    {
+        let shape = ConvShape { batch: 5, height: 7, width: 6, inputs: 3, outputs: 8 };
+        let (pixels, weights) = (5 * 7 * 6, 9 * 3 * 8);
+        let (x, w) = (bench.put(&numbers(5, pixels * 3))?, bench.put(&numbers(6, weights))?);
+        let dy = bench.put(&numbers(7, pixels * 8))?;
+        let mut y = backend.zeros(pixels * 8)?;
+        backend.conv(shape, &x, &w, &mut y)?;
+        list.push(("conv", bench.take(&y, pixels * 8)?));
+        let (mut dw, mut dx) = (backend.zeros(weights)?, backend.zeros(pixels * 3)?);
+        backend.conv_backward(shape, &x, &w, &dy, &mut dw, Some(&mut dx))?;
+        list.push(("conv_backward", [bench.take(&dw, weights)?, bench.take(&dx, pixels * 3)?].concat()));
+    }
+    {
+        let shape = NormShape { rows: 200, channels: 6, epsilon: 1e-5 };
+        let (x, affine) = (bench.put(&numbers(8, 1200))?, bench.put(&numbers(9, 12))?);
+        let (mut saved, mut running) = (backend.zeros(12)?, bench.put(&[1.0; 12])?);
+        let (mut y, dy) = (backend.zeros(1200)?, bench.put(&numbers(10, 1200))?);
+        backend.norm(shape, &x, &affine, &mut saved, &mut running, 0.1, &mut y)?;
+        list.push(("norm", [bench.take(&y, 1200)?, bench.take(&running, 12)?].concat()));
+        let (mut daffine, mut dx) = (backend.zeros(12)?, backend.zeros(1200)?);
+        backend.norm_backward(shape, &x, &affine, &saved, &dy, &mut daffine, &mut dx)?;
+        list.push(("norm_backward", [bench.take(&daffine, 12)?, bench.take(&dx, 1200)?].concat()));
+        backend.norm_infer(shape, &x, &affine, &running, &mut y)?;
+        list.push(("norm_infer", bench.take(&y, 1200)?));
+    }
+    {
+        let shape = PoolShape { batch: 3, height: 5, width: 6, channels: 4 };
+        let (size, pooled) = (3 * 5 * 6 * 4, 3 * 2 * 3 * 4);
+        let (x, mut y, mut dx) = (bench.put(&numbers(11, size))?, backend.zeros(size)?, backend.zeros(size)?);
+        let dy = bench.put(&numbers(12, size))?;
+        backend.max_pool(shape, &x, &mut y)?;
+        list.push(("max_pool", bench.take(&y, pooled)?));
+        backend.max_pool_backward(shape, &x, &dy, &mut dx)?;
+        list.push(("max_pool_backward", bench.take(&dx, size)?));
+        backend.mean_pool(shape, &x, &mut y)?;
+        list.push(("mean_pool", bench.take(&y, 12)?));
+        backend.mean_pool_backward(shape, &dy, &mut dx)?;
+        list.push(("mean_pool_backward", bench.take(&dx, size)?));
+        backend.relu(size, &x, &mut y)?;
+        list.push(("relu", bench.take(&y, size)?));
+        backend.relu_backward(size, &y, &dy, &mut dx)?;
+        list.push(("relu_backward", bench.take(&dx, size)?));
+        backend.normalize(30, 12, &x, &mut y)?;
+        list.push(("normalize", bench.take(&y, size)?));
+        backend.normalize_backward(30, 12, &x, &y, &dy, &mut dx)?;
+        list.push(("normalize_backward", bench.take(&dx, size)?));
+    }
+    Ok(list)
+}
+
+fn optimizers<B: Backend<f32>>(backend: &B) -> Result<Named, B::Error> {
+    let bench = Bench { backend };
+    let (g, mut first, mut second) = (bench.put(&numbers(13, 50))?, backend.zeros(50)?, backend.zeros(50)?);
+    let mut w = bench.put(&numbers(14, 50))?;
+    let step = AdamStep { rate: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, decay: 0.1, step: 1 };
+    backend.adam(step, 50, &mut w, &g, &mut first, &mut second)?;
+    let adam = bench.take(&w, 50)?;
+    backend.sgd(SgdStep { rate: 0.01, momentum: 0.9, decay: 0.1 }, 50, &mut w, &g, &mut first)?;
+    Ok(vec![("adam", adam), ("sgd", bench.take(&w, 50)?)])
+}
+
+fn metric<B: Backend<f32>>(backend: &B) -> Result<Named, B::Error> {
+    let bench = Bench { backend };
+    let (count, dim) = (60, 16);
+    let mut x = numbers(15, count * dim);
+    for (raw, row) in numbers(15, count * dim).chunks_exact(dim).zip(x.chunks_exact_mut(dim)) {
+        normalize_row(raw, row).expect("random rows have a direction");
+    }
+    let labels: Vec<u32> = (0..count as u32).map(|i| i / 5).collect();
+    let (embeddings, indices) = (bench.put(&x)?, backend.indices(&labels)?);
+    let betas = bench.put(&vec![1.2; count])?;
+    let view = BatchView { embeddings: &embeddings, labels: &indices, betas: &betas, count, dim };
+    let moments = backend.negative_moments(view)?;
+    let mut list = vec![(
+        "negative_moments",
+        vec![moments.pairs as f32, moments.cos_squared as f32, moments.ln_one_minus_cos_squared as f32],
+    )];
+    let weighting =
+        Weighting::new(16.0, Cap::Near(0.5), FarCut::None, EmptyRow::Skip).expect("valid numbers");
+    let margin = Loss::Margin(Margin::new(0.2, 0.0).expect("valid numbers"));
+    let (mut dx, mut dbetas) = (backend.zeros(count * dim)?, backend.zeros(count)?);
+    let named = [
+        ("draw", "loss of tuples", Sampler::DistanceWeighted(weighting.clone())),
+        ("draw (nothing)", "loss of rows", Sampler::Expected(weighting)),
+    ];
+    for (draw_name, loss_name, sampler) in named {
+        let objective = Objective::new(margin, sampler, Reduction::MeanActive).expect("they go together");
+        let mut draws = B::Draws::default();
+        let report = backend.draw(view, &objective, Key::new(1, Stream::Negatives, 0), &mut draws)?;
+        let drawn = backend.download_draws(&draws)?;
+        let flat = |Draw { triplet, log_prob, .. }: &Draw<f32>| [triplet.negative as f32, *log_prob];
+        let counts = [report.triplets as f32, report.effective_negatives as f32, report.capped as f32];
+        list.push((draw_name, drawn.iter().flat_map(flat).chain(counts).collect()));
+        let loss = backend.loss(view, &objective, &draws, &mut dx, &mut dbetas)?;
+        let gradients = [bench.take(&dx, count * dim)?, bench.take(&dbetas, count)?];
+        list.push((loss_name, [&gradients.concat()[..], &[loss.loss as f32]].concat()));
+    }
+    let search = SearchView { embeddings: &embeddings, labels: &labels, count };
+    let ranks = backend.match_ranks(dim, search, None)?;
+    list.push(("match_ranks", ranks.ranks.iter().map(|&rank| rank as f32).collect()));
+    let nearest = backend.nearest(dim, 4, search, None)?;
+    list.push(("nearest", nearest.iter().map(|&i| i as f32).collect()));
+    Ok(list)
+}
