@@ -239,11 +239,11 @@ mod tests {
     fn all_mistakes_are_reported_at_once() {
         let mut config = Config::recipe(Recipe::Best);
         config.loss.alpha = f64::NAN;
-        config.model.dim = 0;
+        config.batch.per_class = 1;
         config.train.steps = 0;
         let text = check(&config).unwrap_err().to_string();
         assert!(text.contains("3 mistakes"), "{text}");
-        for part in ["alpha = NaN", "model.dim = 0", "train.steps = 0"] {
+        for part in ["far cut NaN", "batch.per_class = 1", "train.steps = 0"] {
             assert!(text.contains(part), "{text}");
         }
     }

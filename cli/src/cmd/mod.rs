@@ -10,8 +10,10 @@ mod sample;
 mod train;
 
 use std::path::Path;
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
+use clap::Parser;
 use nearfar_core::kernel::fast::Fast;
 use nearfar_core::{Embeddings, normalize_row};
 
@@ -25,6 +27,29 @@ pub struct Answer {
     pub text: String,
     /// The same as one object.
     pub json: serde_json::Value,
+}
+
+/// The program: parses its arguments, does what they say, and prints the answer, or one line of error.
+///
+/// 0 done, 1 failed, 2 wrong usage (by clap).
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(answer) => {
+            if cli.common.json {
+                println!("{}", answer.json);
+            } else {
+                print!("{}", answer.text);
+            }
+            ExitCode::SUCCESS
+        }
+        // The whole chain on one line: what could not be done, and why.
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Does what the command line says.

@@ -214,16 +214,13 @@ mod tests {
 
     #[test]
     fn a_lying_header_allocates_nothing_and_is_named() {
-        let text = String::from_utf8_lossy(&encoded()[10..]).into_owned();
-        for (shape, word) in
-            [("(9999999999999, 9)", "claims"), ("(9999999999999, 9999999999999)", "overflow")]
-        {
-            let header = text.split_once('\n').unwrap().0.replace("(2, 2)", shape);
+        for (shape, word) in [("9999999999999, 9", "claims"), ("9999999999999, 9999999999999", "overflow")] {
+            let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape}), }}");
             let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
             bytes.extend((header.len() as u16 + 1).to_le_bytes());
             bytes.extend(header.as_bytes());
             bytes.extend(b"\n12345678");
-            let error = parse(&bytes).unwrap_err().to_string();
+            let error = format!("{:#}", parse(&bytes).unwrap_err());
             assert!(error.contains(word), "{error}");
         }
         let mut long = b"\x93NUMPY\x02\x00".to_vec();

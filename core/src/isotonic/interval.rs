@@ -151,7 +151,7 @@ mod tests {
         let square = |v: f64| v.max(0.0) * v.max(0.0);
         let term = |(&s, &g): (&f64, &u32)| {
             let above = t.get(g as usize).map_or(0.0, |t| square(s + alpha - t));
-            let below = (g > 0).then(|| square(t[g as usize - 1] + alpha - s)).unwrap_or(0.0);
+            let below = if g > 0 { square(t[g as usize - 1] + alpha - s) } else { 0.0 };
             above + below
         };
         scores.iter().zip(grades).map(term).sum()

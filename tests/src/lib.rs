@@ -1,0 +1,8 @@
+//! What the suite judges by: slow oracles, tolerances with reasons, inputs, statistics.
+
+pub mod generate;
+pub mod gradcheck;
+pub mod oracle;
+pub mod stat;
+pub mod tolerance;
+pub mod vectors;
