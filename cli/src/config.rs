@@ -6,7 +6,7 @@
 use std::fmt;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
@@ -437,9 +437,14 @@ impl Config {
     /// A recipe overlaid by a TOML text, which may name any part of [`Config`].
     pub fn overlay(recipe: Recipe, text: &str) -> Result<Self> {
         let mut base = toml::Table::try_from(Self::recipe(recipe)).context("a recipe is a table")?;
-        let over: toml::Table = text.parse().context("this is not TOML")?;
+        let over: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+            // The library shows the place over several lines; an error of this program is one.
+            let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
+            anyhow!("line {line} is not TOML: {}", error.message())
+        })?;
         merge(&mut base, over, "")?;
-        base.try_into().context("a value has the wrong type")
+        base.try_into()
+            .map_err(|error: toml::de::Error| anyhow!("a value has the wrong type: {}", error.message()))
     }
 
     /// As [`overlay`](Self::overlay), from a file.

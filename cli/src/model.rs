@@ -158,6 +158,7 @@ impl ModelFile {
             normalization: serde_json::from_str(&take("normalization")?).context("in its normalization")?,
             config: take("config")?,
         };
+        card.normalization.check(blueprint.input)?;
         let mut tensors = HashMap::new();
         for (name, view) in SafeTensors::deserialize(bytes)?.iter() {
             ensure!(view.dtype() == Dtype::F32, "tensor {name} is {:?}, not F32", view.dtype());

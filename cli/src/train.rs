@@ -86,8 +86,8 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
             objective: plan::objective(&config.loss, &config.sampler, dim)?,
             optimizer: plan::optimizer(&config.optimizer),
             schedule: plan::schedule(&config.optimizer, &config.train),
-            normalization: Normalization::fit(samples),
-            augmentation: Augmentation::new(&config.augment, samples),
+            normalization: Normalization::fit(samples)?,
+            augmentation: Augmentation::new(&config.augment, samples.shape)?,
             boundary: Boundary::new(boundary.start as f32, classes, images),
             batch: BatchState {
                 samples: Vec::new(),
@@ -117,7 +117,11 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
         self.boundary.of(&batch.anchors, &mut batch.betas);
         backend.upload(&batch.betas, &mut batch.device_betas)?;
 
-        let embeddings = network.forward(&batch.inputs[..count * self.samples.size()], count)?;
+        let embeddings =
+            network.forward(&batch.inputs[..count * self.samples.size()], count).with_context(|| {
+                let rate = self.config.optimizer.rate;
+                format!("the embedding has collapsed or diverged at step {step}: lower optimizer.rate (now {rate})")
+            })?;
         let view = BatchView { embeddings, labels: &labels, betas: &batch.device_betas, count, dim };
         let (objective, dimension) =
             follow_dimension(self.config, &self.objective, || backend.negative_moments(view))?;
@@ -152,7 +156,7 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
         for (place, (&sample, input)) in
             batch.samples.iter().zip(batch.inputs.chunks_exact_mut(samples.size())).enumerate()
         {
-            self.augmentation.apply(samples.row(sample as usize), key, place as u32, &mut varied);
+            self.augmentation.apply(key, place as u32, samples.sample(sample as usize), &mut varied);
             self.normalization.apply(&varied, input);
         }
     }

@@ -32,7 +32,8 @@ pub fn chi_squared(counts: &[u64], probabilities: &[f64]) -> Result<(), String> 
     } else if pooled.1 > 0.0 {
         // Too rare for Pearson: no more than a far tail of a Poisson law, bounded by exp(c - e - c ln(c/e)).
         let (count, expected) = pooled;
-        let ln_bound = if count > expected { count - expected - count * (count / expected).ln() } else { 0.0 };
+        let ln_bound =
+            if count > expected { count - expected - count * (count / expected).ln() } else { 0.0 };
         if ln_bound < ALPHA.ln() {
             return Err(format!("rare cells were drawn {count} times, {expected:.3} were expected"));
         }
@@ -42,7 +43,11 @@ pub fn chi_squared(counts: &[u64], probabilities: &[f64]) -> Result<(), String> 
     }
     let freedom = f64::from(cells - 1);
     let p = 1.0 - ChiSquared::new(freedom).map_err(|e| e.to_string())?.cdf(statistic);
-    if p < ALPHA { Err(format!("chi-squared {statistic:.1} with {freedom} degrees of freedom, p = {p:.1e}")) } else { Ok(()) }
+    if p < ALPHA {
+        Err(format!("chi-squared {statistic:.1} with {freedom} degrees of freedom, p = {p:.1e}"))
+    } else {
+        Ok(())
+    }
 }
 
 /// Kolmogorov and Smirnov: whether `sample` may come from the law with this distribution function. The bound is that
@@ -59,7 +64,11 @@ pub fn kolmogorov_smirnov(sample: &mut [f64], cdf: impl Fn(f64) -> f64) -> Resul
         })
         .fold(0.0, f64::max);
     let bound = ((2.0 / ALPHA).ln() / (2.0 * n)).sqrt();
-    if gap > bound { Err(format!("the largest gap is {gap:.4}, {bound:.4} is allowed for n = {n}")) } else { Ok(()) }
+    if gap > bound {
+        Err(format!("the largest gap is {gap:.4}, {bound:.4} is allowed for n = {n}"))
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -39,7 +39,8 @@ pub enum Precision {
 pub const fn tolerance(quantity: Quantity, precision: Precision) -> f64 {
     use Precision::{Double, Single};
     use Quantity::{
-        Agreement, Difference, Distribution, Isotonic, LnDensity, LogProbability, Loss, Network, Noise, Retrieval,
+        Agreement, Difference, Distribution, Isotonic, LnDensity, LogProbability, Loss, Network, Noise,
+        Retrieval,
     };
     match (quantity, precision) {
         // SciPy's own logpdf carries errors of n ulp of ln t at n = 2048.

@@ -16,11 +16,14 @@ const CHUNK: usize = 256;
 pub(super) fn run(args: &EmbedArgs, common: &Common) -> Result<Answer> {
     let path = if args.run.is_dir() { args.run.join("model.safetensors") } else { args.run.clone() };
     let model = ModelFile::load(&path)?;
-    // The split of the run that made the model: its test part is unseen, its training part is not.
-    let mut config = Config::overlay(Recipe::Best, &model.card.config)
+    let config = Config::overlay(Recipe::Best, &model.card.config)
         .with_context(|| format!("in the configuration that {} carries", path.display()))?;
-    config.data.source.clone_from(&args.data);
-    let samples = data::load_part(&config.data, args.part)?;
+    // The data that the model was trained on are split as they were then; others are taken as they are.
+    let samples = if args.data == config.data.source {
+        data::load(&args.data, &config.data)?.part(args.part)
+    } else {
+        data::load_all(&args.data, args.part)?
+    };
     ensure!(samples.count() > 0, "the {:?} part of {} has no samples", args.part, args.data);
     let input = model.card.architecture.input();
     ensure!(
@@ -36,8 +39,7 @@ pub(super) fn run(args: &EmbedArgs, common: &Common) -> Result<Answer> {
     let dim = model.card.architecture.dim();
     npy::write(&args.out, &[samples.count(), dim], &embeddings)?;
     if let Some(path) = &args.labels_out {
-        let labels: Vec<i64> = samples.labels.iter().map(|&label| i64::from(label)).collect();
-        npy::write(path, &[labels.len()], &labels)?;
+        npy::write(path, &[samples.count()], &samples.original)?;
     }
     let text = format!("{}: {} embeddings of {dim} numbers\n", args.out.display(), samples.count());
     Ok(Answer { text, json: json!({ "n": samples.count(), "dim": dim, "classes": samples.classes.len() }) })

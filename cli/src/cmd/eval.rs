@@ -9,7 +9,7 @@ use serde_json::{Map, json};
 
 use super::{Answer, backend, read_embedded};
 use crate::args::{Common, EvalArgs};
-use crate::data::npy;
+use crate::data::npy::{self, Matrix};
 
 pub(super) fn run(args: &EvalArgs, common: &Common) -> Result<Answer> {
     ensure!(args.k.iter().all(|&k| k >= 1), "--k holds 0: ranks are counted from 1");
@@ -21,7 +21,7 @@ pub(super) fn run(args: &EvalArgs, common: &Common) -> Result<Answer> {
     let gallery = SearchView { embeddings: &buffer, labels: &set.labels, count };
     let ranks = match (&args.queries, &args.query_labels) {
         (Some(embeddings), Some(labels)) => {
-            let (values, dim) = npy::read_matrix(embeddings)?;
+            let Matrix { cols: dim, values, .. } = npy::read_matrix(embeddings)?;
             ensure!(
                 dim == set.dim,
                 "{} has {dim} numbers a row, {} has {}",

@@ -18,7 +18,7 @@ use nearfar_core::kernel::fast::Fast;
 use nearfar_core::{Embeddings, normalize_row};
 
 use crate::args::{Cli, Command, Common, Device};
-use crate::data::npy;
+use crate::data::npy::{self, Matrix};
 
 /// What a verb has to say: to people, and to programs.
 #[derive(Debug)]
@@ -92,9 +92,8 @@ struct Embedded {
 
 /// Reads `[N, D]` embeddings and N labels that fit.
 fn read_embedded(embeddings: &Path, labels: &Path) -> Result<Embedded> {
-    let (values, dim) = npy::read_matrix(embeddings)?;
+    let Matrix { rows: count, cols: dim, values } = npy::read_matrix(embeddings)?;
     let original = npy::read_labels(labels)?;
-    let count = values.len() / dim;
     ensure!(
         original.len() == count,
         "{} holds {} labels, {} holds {count} embeddings",

@@ -31,7 +31,7 @@ pub(super) fn run(args: &TrainArgs, common: &Common) -> Result<Answer> {
         None => configure(args, common)?,
     };
     plan::check(&config)?;
-    let data = data::load(&config.data)?;
+    let data = data::load(&config.data.source, &config.data)?;
     let backend = backend(common)?;
     if let (None, Some(epochs)) = (&resumed, args.epochs) {
         config.train.steps = steps_of(epochs, &config, &data, &backend)?;
@@ -216,11 +216,11 @@ fn neighbours<B: Backend<f32>>(
     let nearest = backend.nearest(dim, k, view, None)?;
     let k = k.min(samples.count() - 1);
     let picture = |i: usize| Picture {
-        label: samples.class_of(i).to_owned(),
+        label: samples.classes[samples.labels[i] as usize].clone(),
         height,
         width,
         channels,
-        bytes: samples.row(i).iter().map(|v| v.clamp(0.0, 255.0) as u8).collect(),
+        bytes: samples.sample(i).iter().map(|v| v.clamp(0.0, 255.0) as u8).collect(),
     };
     Ok((0..shown)
         .map(|at| at * samples.count() / shown)

@@ -1,117 +1,259 @@
-//! Variation of training images: one affine map each, with shift, rotation, size and shear drawn anew at every step.
-//! Features are left alone.
+//! Variation of inputs: images are shifted, turned, scaled and sheared a little at random.
+//!
+//! What happens to an image is a function of the seed, the step and its place in the batch alone. Where the image
+//! does not reach, the mean of its border is taken, channel by channel and before normalisation: on a plain
+//! background that is the background, whatever its colour. Left out: mirroring (a mirrored letter is another
+//! letter) and noise.
 
+use anyhow::{Result, ensure};
 use nearfar_core::Key;
 
-use super::Samples;
 use crate::config::AugmentConfig;
 
-/// How far images vary.
-#[derive(Clone, Debug)]
+/// Ranges of variation for samples of one shape; vectors are left as they are.
+///
+/// ```text
+/// x' = t + centre + (1 + f) R(phi) S(k) (x - centre)      S(k) moves a pixel k * height-from-centre to the side
+/// t_x, t_y in ±shift     phi in ±rotation     f in ±scale     k in ±shear       uniform, independent
+/// ```
+/// Values between pixels are bilinear.
+///
+/// ```
+/// use nearfar::config::AugmentConfig;
+/// use nearfar::data::augment::Augmentation;
+/// use nearfar_core::{Key, Stream};
+/// let config = AugmentConfig { shift: 2.0, rotation: 10.0, scale: 0.1, shear: 0.0 };
+/// let augmentation = Augmentation::new(&config, [28, 28, 1])?;
+/// let (image, mut out) = (vec![7.0; 28 * 28], vec![0.0; 28 * 28]);
+/// augmentation.apply(Key::new(0, Stream::Augment, 1), 0, &image, &mut out);
+/// // A blank page stays one.
+/// assert!(out.iter().all(|value: &f32| (value - 7.0).abs() < 1e-5));
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
 pub struct Augmentation {
-    ranges: AugmentConfig,
     shape: [usize; 3],
-    /// What lies beyond the edge: the mean of all border pixels of the training samples.
-    background: Vec<f32>,
+    shift: f64,
+    /// In radians.
+    rotation: f64,
+    scale: f64,
+    shear: f64,
 }
 
 impl Augmentation {
-    /// Variation of such samples.
-    #[must_use]
-    pub fn new(ranges: &AugmentConfig, samples: &Samples) -> Self {
-        let [height, width, channels] = samples.shape;
-        let mut background = vec![0.0_f64; channels];
-        let mut count = 0.0;
-        for image in samples.values.chunks_exact(samples.size()) {
-            for (at, pixel) in image.chunks_exact(channels).enumerate() {
-                let (y, x) = (at / width, at % width);
-                if y == 0 || x == 0 || y + 1 == height || x + 1 == width {
-                    background.iter_mut().zip(pixel).for_each(|(sum, &v)| *sum += f64::from(v));
-                    count += 1.0;
-                }
-            }
-        }
-        let background = background.into_iter().map(|sum| (sum / f64::max(count, 1.0)) as f32).collect();
-        Self { ranges: ranges.clone(), shape: samples.shape, background }
+    /// Checks the ranges: shift within the image, rotation at most 180°, scale and shear below 1.
+    pub fn new(config: &AugmentConfig, shape: [usize; 3]) -> Result<Self> {
+        let &AugmentConfig { shift, rotation, scale, shear } = config;
+        let [height, width, _] = shape;
+        let is_vector = height == 1 && width == 1;
+        let side = if is_vector { f64::INFINITY } else { height.min(width) as f64 };
+        ensure!(
+            shift >= 0.0 && shift.is_finite() && shift < side,
+            "augment.shift is {shift}; it must be at least 0 and less than the side, {side}"
+        );
+        ensure!(
+            (0.0..=180.0).contains(&rotation),
+            "augment.rotation is {rotation}; it lies in [0, 180] degrees"
+        );
+        ensure!((0.0..1.0).contains(&scale), "augment.scale is {scale}; it lies in [0, 1)");
+        ensure!((0.0..1.0).contains(&shear), "augment.shear is {shear}; it lies in [0, 1)");
+        let off = is_vector || (shift == 0.0 && rotation == 0.0 && scale == 0.0 && shear == 0.0);
+        let on = if off { 0.0 } else { 1.0 };
+        Ok(Self {
+            shape,
+            shift: shift * on,
+            rotation: rotation.to_radians() * on,
+            scale: scale * on,
+            shear: shear * on,
+        })
     }
 
-    /// A varied copy of `image`; `place` is its place in the batch, `key` that of the step.
-    pub fn apply(&self, image: &[f32], key: Key, place: u32, out: &mut [f32]) {
+    /// Writes a variation of the raw sample `raw` to `out`, both `[height, width, channels]`, or it panics.
+    ///
+    /// `key` gives the seed and the step, `item` the place in the batch; indices 0 to 4 are drawn.
+    pub fn apply(&self, key: Key, item: u32, raw: &[f32], out: &mut [f32]) {
         let [height, width, channels] = self.shape;
-        let AugmentConfig { shift, rotation, scale, shear } = self.ranges;
-        if height < 2 || width < 2 || [shift, rotation, scale, shear] == [0.0; 4] {
-            out.copy_from_slice(image);
+        let size = height * width * channels;
+        assert!(raw.len() == size && out.len() == size, "a sample has {size} values");
+        if [self.shift, self.rotation, self.scale, self.shear] == [0.0; 4] {
+            out.copy_from_slice(raw);
             return;
         }
-        let draw = |index: u32, range: f64| range * (2.0 * key.uniform(place, index) - 1.0);
-        let (sin, cos) = draw(0, rotation).to_radians().sin_cos();
-        let (dx, dy) = (draw(1, shift), draw(2, shift));
-        // Sizes are drawn on a logarithmic scale: as often up as down.
-        let size = draw(3, (1.0 + scale).ln()).exp();
-        let slant = draw(4, shear);
-        // The inverse map: where in the source a pixel of the result comes from, around the centre.
-        let [a, b, c, d] = [cos / size, (sin + slant * cos) / size, -sin / size, (cos - slant * sin) / size];
-        let (cx, cy) = (0.5 * (width - 1) as f64, 0.5 * (height - 1) as f64);
-        for (at, pixel) in out.chunks_exact_mut(channels).enumerate() {
-            let (x, y) = ((at % width) as f64 - cx - dx, (at / width) as f64 - cy - dy);
-            self.sample(image, a * x + b * y + cx, c * x + d * y + cy, pixel);
+        let within = |range: f64, index| range * (2.0 * key.uniform(item, index) - 1.0);
+        let (right, down) = (within(self.shift, 0), within(self.shift, 1));
+        let (sin, cos) = within(self.rotation, 2).sin_cos();
+        let grow = 1.0 + within(self.scale, 3);
+        let shear = within(self.shear, 4);
+        let fill = border_mean(raw, self.shape);
+        let (middle_y, middle_x) = ((height as f64 - 1.0) / 2.0, (width as f64 - 1.0) / 2.0);
+        for y in 0..height {
+            for x in 0..width {
+                // From where it is seen back to where it was: turned back, unscaled, unsheared.
+                let (dx, dy) = (x as f64 - middle_x - right, y as f64 - middle_y - down);
+                let (u, v) = ((cos * dx + sin * dy) / grow, (cos * dy - sin * dx) / grow);
+                let at = [v + middle_y, u - shear * v + middle_x];
+                let pixel = &mut out[(y * width + x) * channels..][..channels];
+                bilinear(raw, self.shape, &fill, at, pixel);
+            }
         }
     }
+}
 
-    /// Bilinear value at a point between pixels.
-    fn sample(&self, image: &[f32], x: f64, y: f64, pixel: &mut [f32]) {
-        let [height, width, channels] = self.shape;
-        let (x0, y0) = (x.floor(), y.floor());
-        let (fx, fy) = ((x - x0) as f32, (y - y0) as f32);
-        let weights = [(1.0 - fx) * (1.0 - fy), fx * (1.0 - fy), (1.0 - fx) * fy, fx * fy];
-        pixel.fill(0.0);
-        for (corner, weight) in weights.into_iter().enumerate() {
-            let (px, py) = (x0 as i64 + (corner % 2) as i64, y0 as i64 + (corner / 2) as i64);
-            let inside = (0..width as i64).contains(&px) && (0..height as i64).contains(&py);
-            let source = if inside {
-                &image[(py as usize * width + px as usize) * channels..][..channels]
-            } else {
-                &self.background[..]
-            };
-            pixel.iter_mut().zip(source).for_each(|(v, &s)| *v += weight * s);
+/// The image at a place between pixels; `fill` wherever it does not reach.
+fn bilinear(
+    raw: &[f32],
+    [height, width, channels]: [usize; 3],
+    fill: &[f32],
+    at: [f64; 2],
+    pixel: &mut [f32],
+) {
+    let [y, x] = at;
+    let (top, left) = (y.floor(), x.floor());
+    let (below, beside) = ((y - top) as f32, (x - left) as f32);
+    let corner = |y: f64, x: f64| {
+        let inside = y >= 0.0 && x >= 0.0 && y < height as f64 && x < width as f64;
+        if inside { &raw[(y as usize * width + x as usize) * channels..][..channels] } else { fill }
+    };
+    let corners =
+        [corner(top, left), corner(top, left + 1.0), corner(top + 1.0, left), corner(top + 1.0, left + 1.0)];
+    for (c, value) in pixel.iter_mut().enumerate() {
+        let upper = corners[0][c] * (1.0 - beside) + corners[1][c] * beside;
+        let lower = corners[2][c] * (1.0 - beside) + corners[3][c] * beside;
+        *value = upper * (1.0 - below) + lower * below;
+    }
+}
+
+/// Mean of the outermost pixels, by channel.
+fn border_mean(raw: &[f32], [height, width, channels]: [usize; 3]) -> Vec<f32> {
+    let mut sum = vec![0.0_f64; channels];
+    let mut count = 0.0;
+    for y in 0..height {
+        for x in 0..width {
+            if y == 0 || x == 0 || y + 1 == height || x + 1 == width {
+                let pixel = &raw[(y * width + x) * channels..][..channels];
+                sum.iter_mut().zip(pixel).for_each(|(sum, &value)| *sum += f64::from(value));
+                count += 1.0;
+            }
         }
     }
+    sum.iter().map(|sum| (sum / count) as f32).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use nearfar_core::Stream;
 
-    fn blob() -> Samples {
-        let mut values = vec![0.0; 81];
-        values[4 * 9 + 4] = 90.0;
-        Samples::labelled([9, 9, 1], values, &[0]).unwrap()
+    use super::*;
+
+    const NONE: AugmentConfig = AugmentConfig { shift: 0.0, rotation: 0.0, scale: 0.0, shear: 0.0 };
+
+    fn key(step: u32) -> Key {
+        Key::new(5, Stream::Augment, step)
     }
 
-    fn ranges(shift: f64, rotation: f64) -> AugmentConfig {
-        AugmentConfig { shift, rotation, scale: 0.0, shear: 0.0 }
+    fn varied(config: &AugmentConfig, shape: [usize; 3], step: u32, item: u32, raw: &[f32]) -> Vec<f32> {
+        let mut out = vec![f32::NAN; raw.len()];
+        Augmentation::new(config, shape).unwrap().apply(key(step), item, raw, &mut out);
+        out
+    }
+
+    /// A dot in the middle of 21 x 21 pixels, or off it by `down` and `right`.
+    fn dot(down: usize, right: usize) -> Vec<f32> {
+        let mut image = vec![0.0; 21 * 21];
+        image[(10 + down) * 21 + 10 + right] = 100.0;
+        image
+    }
+
+    /// Sum, and centre of gravity from the middle: down, right.
+    fn centre(image: &[f32]) -> [f64; 3] {
+        let mut sums = [0.0; 3];
+        for (place, &value) in image.iter().enumerate() {
+            let (y, x) = ((place / 21) as f64 - 10.0, (place % 21) as f64 - 10.0);
+            sums =
+                [sums[0] + f64::from(value), sums[1] + y * f64::from(value), sums[2] + x * f64::from(value)];
+        }
+        [sums[0], sums[1] / sums[0], sums[2] / sums[0]]
     }
 
     #[test]
-    fn a_shift_moves_ink_and_keeps_its_amount() {
-        let samples = blob();
-        let augmentation = Augmentation::new(&ranges(2.0, 0.0), &samples);
-        let mut out = vec![0.0; 81];
-        for place in 0..20 {
-            augmentation.apply(&samples.values, Key::new(1, Stream::Augment, 0), place, &mut out);
-            assert!((out.iter().sum::<f32>() - 90.0).abs() < 1e-3);
+    fn no_range_changes_nothing_and_neither_does_a_vector() {
+        let raw: Vec<f32> = (0..12).map(|v| v as f32).collect();
+        assert_eq!(varied(&NONE, [2, 2, 3], 0, 0, &raw), raw);
+        let all = AugmentConfig { shift: 2.0, rotation: 10.0, scale: 0.1, shear: 0.1 };
+        assert_eq!(varied(&all, [1, 1, 12], 0, 0, &raw), raw);
+    }
+
+    #[test]
+    fn a_variation_is_a_function_of_its_place() {
+        let config = AugmentConfig { shift: 2.0, rotation: 10.0, scale: 0.1, shear: 0.1 };
+        let of = |step, item| varied(&config, [21, 21, 1], step, item, &dot(3, 2));
+        assert_eq!(of(1, 2), of(1, 2));
+        assert_ne!(of(1, 2), of(2, 2));
+        assert_ne!(of(1, 2), of(1, 3));
+    }
+
+    #[test]
+    fn a_shift_moves_the_dot_by_what_was_drawn() {
+        let config = AugmentConfig { shift: 3.0, ..NONE };
+        for item in 0..50 {
+            let [sum, down, right] = centre(&varied(&config, [21, 21, 1], 0, item, &dot(0, 0)));
+            let drawn = |index| 3.0 * (2.0 * key(0).uniform(item, index) - 1.0);
+            // Weights of four pixels in f32: a few units in the last place of 100.
+            assert!((sum - 100.0).abs() < 1e-4, "{sum}");
+            assert!((right - drawn(0)).abs() < 1e-5 && (down - drawn(1)).abs() < 1e-5, "{item}");
         }
     }
 
     #[test]
-    fn a_rotation_keeps_the_centre_and_nothing_to_vary_keeps_all() {
-        let samples = blob();
-        let mut out = vec![0.0; 81];
-        let key = Key::new(1, Stream::Augment, 0);
-        Augmentation::new(&ranges(0.0, 90.0), &samples).apply(&samples.values, key, 3, &mut out);
-        assert!((out[40] - 90.0).abs() < 1e-3);
-        Augmentation::new(&ranges(0.0, 0.0), &samples).apply(&samples.values, key, 3, &mut out);
-        assert_eq!(out, samples.values);
+    fn a_turn_a_change_of_size_and_a_shear_move_a_dot_where_they_should() {
+        // Sampling between pixels moves a dot by less than half a pixel.
+        for item in 0..50 {
+            let drawn = |range: f64, index| range * (2.0 * key(0).uniform(item, index) - 1.0);
+            let turned = AugmentConfig { rotation: 30.0, ..NONE };
+            let [_, down, right] = centre(&varied(&turned, [21, 21, 1], 0, item, &dot(0, 6)));
+            let (sin, cos) = drawn(30.0, 2).to_radians().sin_cos();
+            assert!((right - 6.0 * cos).abs() < 0.5 && (down - 6.0 * sin).abs() < 0.5, "turn {item}");
+            let scaled = AugmentConfig { scale: 0.3, ..NONE };
+            let [_, _, right] = centre(&varied(&scaled, [21, 21, 1], 0, item, &dot(0, 6)));
+            assert!((right - 6.0 * (1.0 + drawn(0.3, 3))).abs() < 0.5, "scale {item}");
+            let sheared = AugmentConfig { shear: 0.3, ..NONE };
+            let [_, down, right] = centre(&varied(&sheared, [21, 21, 1], 0, item, &dot(6, 0)));
+            assert!((right - 6.0 * drawn(0.3, 4)).abs() < 0.5 && (down - 6.0).abs() < 1e-9, "shear {item}");
+        }
+    }
+
+    #[test]
+    fn a_plain_background_stays_plain_in_every_channel() {
+        let config = AugmentConfig { shift: 5.0, rotation: 180.0, scale: 0.5, shear: 0.5 };
+        let raw: Vec<f32> = [255.0, 0.0, 31.0].repeat(12 * 9);
+        for item in 0..20 {
+            let out = varied(&config, [12, 9, 3], 0, item, &raw);
+            // The two weights of a side sum to 1 within rounding.
+            assert!(out.iter().zip(&raw).all(|(a, b)| (a - b).abs() <= 255.0 * 4.0 * f32::EPSILON), "{item}");
+        }
+    }
+
+    #[test]
+    fn values_stay_within_those_of_the_image() {
+        let config = AugmentConfig { shift: 4.0, rotation: 90.0, scale: 0.5, shear: 0.5 };
+        let raw: Vec<f32> = (0..21 * 21).map(|place| ((place * 7919) % 256) as f32).collect();
+        for item in 0..20 {
+            let out = varied(&config, [21, 21, 1], 3, item, &raw);
+            assert!(out.iter().all(|value| (0.0..=255.001).contains(value)), "{item}");
+        }
+    }
+
+    #[test]
+    fn ranges_that_are_none_are_errors() {
+        for bad in [f64::NAN, f64::INFINITY, -1.0, 200.0] {
+            for config in [
+                AugmentConfig { shift: bad, ..NONE },
+                AugmentConfig { rotation: bad, ..NONE },
+                AugmentConfig { scale: bad, ..NONE },
+                AugmentConfig { shear: bad, ..NONE },
+            ] {
+                assert!(Augmentation::new(&config, [28, 28, 1]).is_err(), "{config:?}");
+            }
+        }
     }
 }

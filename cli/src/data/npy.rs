@@ -1,230 +1,341 @@
-//! NumPy files: `.npy` arrays and `.npz` archives of them, read and written through the `npyz` crate.
+//! npy, the format of NumPy: embeddings, labels and inputs, read exactly and written whole or not at all.
 //!
-//! That crate trusts headers, so a header is looked at here first: its length, its nesting, and whether the sizes
-//! that it claims are backed by bytes.
+//! Source: NumPy Enhancement Proposal 1, versions 1 to 3 of the format. The header is read here and not by the
+//! library that writes it: that one takes memory for a header of any promised length, and follows nested brackets
+//! as deep as they go. Left out: structured, complex, text and pickled values.
 
-use std::io::{Cursor, Read};
+use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use npyz::{DType, NpyFile, Order, TypeChar, WriterBuilder};
+use npyz::WriterBuilder;
 
 use super::bytes;
 use crate::write::replace_file;
 
-/// Longest header that is looked at; NumPy's own are below 200 bytes.
-const LONGEST_HEADER: usize = 1 << 14;
+/// Longest header; NumPy itself refuses longer ones.
+const HEADER_MAX: usize = 1 << 16;
 
-/// An array of numbers.
+/// A number of a file, before it becomes an [`Element`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Number {
+    /// A half or a float.
+    F32(f32),
+    /// A double.
+    F64(f64),
+    /// A signed integer.
+    Int(i64),
+    /// An unsigned integer or a truth value.
+    Uint(u64),
+}
+
+/// Types of values in memory: f32, f64 and, for labels, i64.
+pub trait Element: Copy + npyz::AutoSerialize {
+    /// The number in this type, rounded to the nearest if need be; `None` where it does not fit.
+    fn of(number: Number) -> Option<Self>;
+}
+
+impl Element for f32 {
+    fn of(number: Number) -> Option<Self> {
+        let value = match number {
+            Number::F32(value) => value,
+            Number::F64(value) => value as f32,
+            Number::Int(value) => value as f32,
+            Number::Uint(value) => value as f32,
+        };
+        value.is_finite().then_some(value)
+    }
+}
+
+impl Element for f64 {
+    fn of(number: Number) -> Option<Self> {
+        let value = match number {
+            Number::F32(value) => value.into(),
+            Number::F64(value) => value,
+            Number::Int(value) => value as f64,
+            Number::Uint(value) => value as f64,
+        };
+        value.is_finite().then_some(value)
+    }
+}
+
+impl Element for i64 {
+    fn of(number: Number) -> Option<Self> {
+        match number {
+            Number::Int(value) => Some(value),
+            Number::Uint(value) => value.try_into().ok(),
+            Number::F32(_) | Number::F64(_) => None,
+        }
+    }
+}
+
+/// Rows of numbers, row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Matrix<T> {
+    /// Rows, N.
+    pub rows: usize,
+    /// Numbers in a row, D.
+    pub cols: usize,
+    /// `[N, D]`.
+    pub values: Vec<T>,
+}
+
+/// An array with its sizes, outermost first; values in that order.
 #[derive(Debug, PartialEq)]
-pub struct Array {
-    /// Sizes, outermost first.
-    pub sizes: Vec<usize>,
-    /// Numbers in row-major order.
-    pub numbers: Numbers,
+pub(super) struct Array<T> {
+    pub(super) sizes: Vec<usize>,
+    pub(super) values: Vec<T>,
 }
 
-/// Numbers of a file, by kind.
-#[derive(Debug, PartialEq)]
-pub enum Numbers {
-    /// f32.
-    Single(Vec<f32>),
-    /// f64.
-    Double(Vec<f64>),
-    /// Any integer type.
-    Integer(Vec<i64>),
-}
-
-impl Numbers {
-    /// In single precision.
-    #[must_use]
-    pub fn to_f32(&self) -> Vec<f32> {
-        match self {
-            Self::Single(v) => v.clone(),
-            Self::Double(v) => v.iter().map(|&v| v as f32).collect(),
-            Self::Integer(v) => v.iter().map(|&v| v as f32).collect(),
-        }
-    }
-
-    /// In double precision.
-    #[must_use]
-    pub fn to_f64(&self) -> Vec<f64> {
-        match self {
-            Self::Single(v) => v.iter().map(|&v| f64::from(v)).collect(),
-            Self::Double(v) => v.clone(),
-            Self::Integer(v) => v.iter().map(|&v| v as f64).collect(),
-        }
+impl<T> Array<T> {
+    fn into_matrix(self) -> Result<Matrix<T>> {
+        let [rows, cols] = self.sizes[..] else {
+            bail!("it has sizes {:?}; rows and columns are needed", self.sizes)
+        };
+        Ok(Matrix { rows, cols, values: self.values })
     }
 }
 
-/// Looks at a header before the library does. Returns its text.
-fn guard(bytes: &[u8]) -> Result<()> {
-    ensure!(bytes.starts_with(b"\x93NUMPY"), "this is no npy file");
-    let (start, length) = match bytes.get(6..12) {
-        Some(&[1, _, a, b, ..]) => (10, u16::from_le_bytes([a, b]) as usize),
-        Some(&[2 | 3, _, a, b, c, d]) => (12, u32::from_le_bytes([a, b, c, d]) as usize),
-        Some(&[version, ..]) => bail!("npy version {version} is not read"),
-        _ => bail!("the npy header is cut off"),
-    };
-    ensure!(length <= LONGEST_HEADER, "the npy header claims to be {length} bytes long");
-    let text = bytes.get(start..start + length).context("the npy header is cut off")?;
-    let text = std::str::from_utf8(text).context("the npy header is no text")?;
-    let depth = text.chars().filter(|c| "([{".contains(*c)).count();
-    ensure!(depth <= 8, "the npy header is nested {depth} deep: no array of numbers");
-    let (_, shape) = text.split_once("'shape'").context("the npy header has no shape")?;
-    let shape =
-        shape.split_once('(').and_then(|(_, rest)| rest.split_once(')')).context("its shape is no tuple")?.0;
-    let mut count = 1_usize;
-    for size in shape.split(',').map(str::trim).filter(|size| !size.is_empty()) {
-        let size: usize = size.parse().ok().with_context(|| format!("`{size}` in its shape is no size"))?;
-        count = count.checked_mul(size).with_context(|| format!("the sizes ({shape}) overflow"))?;
+impl Array<i64> {
+    /// Labels: `[N]`, or the `[N, 1]` of a column.
+    pub(super) fn into_labels(self) -> Result<Vec<i64>> {
+        ensure!(matches!(self.sizes[..], [_] | [_, 1]), "labels have sizes [N], here are {:?}", self.sizes);
+        Ok(self.values)
     }
-    let rest = bytes.len() - start - length;
-    ensure!(count <= rest, "the npy header claims {count} numbers, the file holds {rest} bytes");
-    Ok(())
 }
 
-/// An array from the bytes of a `.npy` file. Nothing is allocated from sizes that the bytes do not back.
-pub fn parse(bytes: &[u8]) -> Result<Array> {
-    guard(bytes)?;
-    let mut rest = bytes;
-    let file = NpyFile::new(&mut rest).context("the npy header cannot be read")?;
-    let sizes: Vec<usize> = file.shape().iter().map(|&size| size as usize).collect();
-    ensure!(
-        file.order() == Order::C || sizes.len() < 2,
-        "the array is in Fortran order: save numpy.ascontiguousarray(x)"
-    );
-    let DType::Plain(kind) = file.dtype() else { bail!("a structured array is no array of numbers") };
-    let count: usize = sizes.iter().product();
-    let width = kind.num_bytes().context("the items have no fixed size")?;
-    ensure!(width > 0 && kind.type_char() != TypeChar::Object, "items of type {kind} are no numbers");
-    let numbers = match (kind.type_char(), width) {
-        (TypeChar::Float, 4) => Numbers::Single(file.into_vec()?),
-        (TypeChar::Float, 8) => Numbers::Double(file.into_vec()?),
-        (TypeChar::Bool, 1) => {
-            Numbers::Integer(file.into_vec::<bool>()?.into_iter().map(i64::from).collect())
-        }
-        (TypeChar::Int, 1) => Numbers::Integer(file.into_vec::<i8>()?.into_iter().map(i64::from).collect()),
-        (TypeChar::Int, 2) => Numbers::Integer(file.into_vec::<i16>()?.into_iter().map(i64::from).collect()),
-        (TypeChar::Int, 4) => Numbers::Integer(file.into_vec::<i32>()?.into_iter().map(i64::from).collect()),
-        (TypeChar::Int, 8) => Numbers::Integer(file.into_vec()?),
-        (TypeChar::Uint, 1) => Numbers::Integer(file.into_vec::<u8>()?.into_iter().map(i64::from).collect()),
-        (TypeChar::Uint, 2) => Numbers::Integer(file.into_vec::<u16>()?.into_iter().map(i64::from).collect()),
-        (TypeChar::Uint, 4) => Numbers::Integer(file.into_vec::<u32>()?.into_iter().map(i64::from).collect()),
-        (TypeChar::Uint, 8) => {
-            let wide: Vec<u64> = file.into_vec()?;
-            let narrow = wide.into_iter().map(i64::try_from).collect::<Result<_, _>>();
-            Numbers::Integer(narrow.context("a number is above 2^63")?)
-        }
-        _ => bail!("items of type {kind} are not read; f32, f64, bool and integers are"),
-    };
-    ensure!(rest.is_empty(), "{} bytes follow the {count} numbers of the array", rest.len());
-    Ok(Array { sizes, numbers })
+/// Reads rows of numbers in type `T`; f32 from f32 and f64 from any float are exact.
+///
+/// Errors name the file, and the row where a number is not finite (or not whole, for `T` = i64).
+///
+/// ```
+/// use nearfar::data::npy::{Matrix, read_matrix, write};
+/// let path = tempfile::tempdir()?.keep().join("e.npy");
+/// write(&path, &[2, 1], &[0.6_f32, 0.8])?;
+/// assert_eq!(read_matrix(&path)?, Matrix { rows: 2, cols: 1, values: vec![0.6_f32, 0.8] });
+/// # std::fs::remove_dir_all(path.parent().unwrap())?;
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+pub fn read_matrix<T: Element>(path: &Path) -> Result<Matrix<T>> {
+    read(path, |reader| array(reader)?.into_matrix())
 }
 
-/// Reads a `.npy` file.
-pub fn read(path: &Path) -> Result<Array> {
-    parse(&bytes::read(path)?).with_context(|| format!("in {}", path.display()))
-}
-
-/// The first array of a `.npz` archive that has one of these names.
-pub fn read_member(archive: &[u8], names: &[&str]) -> Result<Array> {
-    let mut archive = npyz::npz::NpzArchive::new(Cursor::new(archive)).context("this is no npz archive")?;
-    let found: Vec<String> = archive.array_names().map(str::to_owned).collect();
-    let name = names.iter().find(|name| found.iter().any(|other| other == *name)).with_context(|| {
-        format!("it has no array {}; there are: {}", names.join(" or "), found.join(", "))
-    })?;
-    let mut bytes = Vec::new();
-    let file_name = npyz::npz::file_name_from_array_name(name);
-    let mut member = archive.zip_archive().by_name(&file_name).with_context(|| format!("in {file_name}"))?;
-    member.read_to_end(&mut bytes).with_context(|| format!("in {file_name}"))?;
-    parse(&bytes).with_context(|| format!("in {file_name}"))
-}
-
-/// Finite `[N, D]` numbers of a `.npy` file in double precision, and D.
-pub fn read_matrix(path: &Path) -> Result<(Vec<f64>, usize)> {
-    let array = read(path)?;
-    let &[count, dim] = &array.sizes[..] else {
-        bail!("{} has sizes {:?}; embeddings are [N, D]", path.display(), array.sizes)
-    };
-    ensure!(count > 0 && dim > 0, "{} holds {count} rows of {dim} numbers", path.display());
-    ensure!(
-        !matches!(array.numbers, Numbers::Integer(_)),
-        "{} holds integers; embeddings are f32 or f64",
-        path.display()
-    );
-    let values = array.numbers.to_f64();
-    if let Some(at) = values.iter().position(|v| !v.is_finite()) {
-        bail!("{}: row {} holds NaN or infinity (column {})", path.display(), at / dim, at % dim);
-    }
-    Ok((values, dim))
-}
-
-/// `[N]` integers of a `.npy` file.
+/// Reads labels of any integer type, `[N]` or `[N, 1]`.
 pub fn read_labels(path: &Path) -> Result<Vec<i64>> {
-    let array = read(path)?;
-    let &[_] = &array.sizes[..] else {
-        bail!("{} has sizes {:?}; labels are [N]", path.display(), array.sizes)
-    };
-    match array.numbers {
-        Numbers::Integer(labels) => Ok(labels),
-        _ => bail!("{} holds numbers with a fraction; labels are integers", path.display()),
-    }
+    read(path, |reader| array(reader)?.into_labels())
 }
 
-/// Writes an array, whole or not at all.
-pub fn write<T: npyz::Serialize + npyz::AutoSerialize>(
-    path: &Path,
-    sizes: &[usize],
-    values: &[T],
-) -> Result<()> {
+/// Writes `values` of these sizes, little-endian and in C order; a crash leaves the old file or the new.
+pub fn write<T: Element>(path: &Path, sizes: &[usize], values: &[T]) -> Result<()> {
+    ensure!(bytes::product(sizes)? == values.len(), "{} values do not have sizes {sizes:?}", values.len());
     let sizes: Vec<u64> = sizes.iter().map(|&size| size as u64).collect();
-    let mut bytes = Vec::new();
-    let mut writer = npyz::WriteOptions::new().default_dtype().shape(&sizes).writer(&mut bytes).begin_nd()?;
+    let mut file = Vec::new();
+    let mut writer = npyz::WriteOptions::new().default_dtype().shape(&sizes).writer(&mut file).begin_nd()?;
     writer.extend(values.iter())?;
     writer.finish()?;
-    replace_file(path, &bytes)
+    replace_file(path, &file)
+}
+
+/// Reads an array of a file, gzip or not; every error names it.
+pub(super) fn read<R>(path: &Path, parse: impl FnOnce(Box<dyn Read>) -> Result<R>) -> Result<R> {
+    let reader = bytes::open(path)?;
+    parse(reader).with_context(|| format!("in {}", path.display()))
+}
+
+/// Reads an array, and insists that nothing follows it.
+pub(super) fn array<T: Element>(mut reader: impl Read) -> Result<Array<T>> {
+    let header = Header::read(&mut reader)?;
+    values(&header, reader)
+}
+
+/// Reads what `header` promises.
+fn values<T: Element>(header: &Header, reader: impl Read) -> Result<Array<T>> {
+    let count = bytes::product(&header.sizes)?;
+    ensure!(count > 0, "it is empty: its sizes are {:?}", header.sizes);
+    let stored = bytes::read_exactly(reader, bytes::product(&[count, header.width])?)?;
+    let per_row = count / header.sizes.first().map_or(1, |&rows| rows);
+    let strides = header.strides();
+    let mut values = Vec::with_capacity(count);
+    for place in 0..count {
+        let at = strides.as_deref().map_or(place, |strides| stored_place(place, &header.sizes, strides));
+        let number = header.number(&stored[at * header.width..][..header.width]);
+        let value = T::of(number).with_context(|| {
+            let (row, column) = (place / per_row, place % per_row);
+            format!("row {row}, value {column}: {number:?} is not a {}", std::any::type_name::<T>())
+        })?;
+        values.push(value);
+    }
+    Ok(Array { sizes: header.sizes.clone(), values })
+}
+
+/// Where the value that is `place`-th by rows is stored, by the steps of each size.
+fn stored_place(mut place: usize, sizes: &[usize], strides: &[usize]) -> usize {
+    let mut at = 0;
+    for (size, stride) in sizes.iter().zip(strides).rev() {
+        at += place % size * stride;
+        place /= size;
+    }
+    at
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    Bool,
+    Int,
+    Uint,
+    Float,
+}
+
+#[derive(Debug, PartialEq)]
+struct Header {
+    kind: Kind,
+    /// Bytes of a value.
+    width: usize,
+    big_endian: bool,
+    by_columns: bool,
+    sizes: Vec<usize>,
+}
+
+impl Header {
+    fn read(reader: &mut impl Read) -> Result<Self> {
+        let mut start = [0_u8; 8];
+        reader.read_exact(&mut start).context("it is too short for npy")?;
+        ensure!(
+            start.starts_with(b"\x93NUMPY"),
+            "it is not npy: it starts with {:?}",
+            start[..6].escape_ascii().to_string()
+        );
+        let mut length = [0_u8; 4];
+        let places = match start[6] {
+            1 => 2,
+            2 | 3 => 4,
+            version => bail!("its npy version is {version}; 1 to 3 can be read"),
+        };
+        reader.read_exact(&mut length[..places]).context("it ends within its header")?;
+        let length = u32::from_le_bytes(length) as usize;
+        ensure!(length <= HEADER_MAX, "its header claims {length} bytes; at most {HEADER_MAX} can be");
+        let mut text = vec![0_u8; length];
+        reader.read_exact(&mut text).context("it ends within its header")?;
+        let text = std::str::from_utf8(&text).context("its header is not text")?;
+        Self::parse(text).with_context(|| format!("its header {:?} cannot be read", text.trim_end()))
+    }
+
+    /// Parses `{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }`, its keys in any order.
+    fn parse(text: &str) -> Result<Self> {
+        let mut rest = Rest(text.trim());
+        let (mut kind, mut by_columns, mut sizes) = (None, None, None);
+        rest.expect("{")?;
+        while !rest.take("}") {
+            let key = rest.quoted()?;
+            rest.expect(":")?;
+            match key {
+                "descr" => kind = Some(number_type(rest.quoted().context("its type is not a single one")?)?),
+                "fortran_order" if rest.take("True") => by_columns = Some(true),
+                "fortran_order" if rest.take("False") => by_columns = Some(false),
+                "shape" => sizes = Some(rest.sizes()?),
+                _ => bail!("`{key}` has no meaning there"),
+            }
+            if !rest.take(",") {
+                rest.expect("}")?;
+                break;
+            }
+        }
+        ensure!(rest.0.is_empty(), "something follows it");
+        let (kind, width, big_endian) = kind.context("`descr` is missing")?;
+        let by_columns = by_columns.context("`fortran_order` is missing")?;
+        Ok(Self { kind, width, big_endian, by_columns, sizes: sizes.context("`shape` is missing")? })
+    }
+
+    /// Steps from a value to the next along each size, where the first size varies fastest.
+    fn strides(&self) -> Option<Vec<usize>> {
+        self.by_columns.then(|| {
+            let before = |place: usize| self.sizes[..place].iter().product();
+            (0..self.sizes.len()).map(before).collect()
+        })
+    }
+
+    /// A value of `width` bytes.
+    fn number(&self, bytes: &[u8]) -> Number {
+        let join = |bits: u64, &byte: &u8| bits << 8 | u64::from(byte);
+        let bits =
+            if self.big_endian { bytes.iter().fold(0, join) } else { bytes.iter().rev().fold(0, join) };
+        let unused = 64 - 8 * self.width as u32;
+        match (self.kind, self.width) {
+            (Kind::Float, 2) => Number::F32(half(bits as u16)),
+            (Kind::Float, 4) => Number::F32(f32::from_bits(bits as u32)),
+            (Kind::Float, _) => Number::F64(f64::from_bits(bits)),
+            // Up to the top and down again: the sign comes along.
+            (Kind::Int, _) => Number::Int((bits << unused) as i64 >> unused),
+            (Kind::Uint | Kind::Bool, _) => Number::Uint(bits),
+        }
+    }
+}
+
+/// Kind, width and order of bytes of `<f4` and the like.
+fn number_type(text: &str) -> Result<(Kind, usize, bool)> {
+    let unknown = || format!("type '{text}' is not read; f2, f4, f8, i1 to i8, u1 to u8 and b1 are");
+    let (order, kind, width) = match text.as_bytes() {
+        [order @ (b'<' | b'>' | b'|' | b'='), kind, width] => (order, kind, width),
+        _ => bail!(unknown()),
+    };
+    let (kind, widths): (_, &[u8]) = match kind {
+        b'f' => (Kind::Float, b"248"),
+        b'i' => (Kind::Int, b"1248"),
+        b'u' => (Kind::Uint, b"1248"),
+        b'b' => (Kind::Bool, b"1"),
+        _ => bail!(unknown()),
+    };
+    ensure!(widths.contains(width), unknown());
+    Ok((kind, usize::from(width - b'0'), *order == b'>'))
+}
+
+/// The float of the same value as a half of these bits.
+fn half(bits: u16) -> f32 {
+    let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
+    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f32::from(bits & 1023));
+    sign * match exponent {
+        0 => fraction * 2_f32.powi(-24),
+        31 if fraction == 0.0 => f32::INFINITY,
+        31 => f32::NAN,
+        _ => (1024.0 + fraction) * 2_f32.powi(exponent - 25),
+    }
+}
+
+/// What is left of a header.
+struct Rest<'a>(&'a str);
+
+impl<'a> Rest<'a> {
+    /// Steps over `token` and the blanks after it, if it is next.
+    fn take(&mut self, token: &str) -> bool {
+        let after = self.0.strip_prefix(token);
+        self.0 = after.map_or(self.0, str::trim_start);
+        after.is_some()
+    }
+
+    fn expect(&mut self, token: &str) -> Result<()> {
+        ensure!(self.take(token), "`{token}` is missing before {:?}", self.0);
+        Ok(())
+    }
+
+    fn quoted(&mut self) -> Result<&'a str> {
+        let quote = if self.0.starts_with('"') { '"' } else { '\'' };
+        let inner = self.0.strip_prefix(quote).and_then(|rest| rest.split_once(quote));
+        let (text, rest) = inner.with_context(|| format!("a name is missing before {:?}", self.0))?;
+        self.0 = rest.trim_start();
+        Ok(text)
+    }
+
+    fn sizes(&mut self) -> Result<Vec<usize>> {
+        self.expect("(")?;
+        let (inside, rest) = self.0.split_once(')').context("its sizes do not end")?;
+        self.0 = rest.trim_start();
+        let numbers = inside.split(',').map(str::trim).filter(|number| !number.is_empty());
+        // Python 2 wrote long integers as 3L.
+        let parse = |number: &str| number.trim_end_matches('L').parse();
+        numbers.map(|number| parse(number).with_context(|| format!("{number:?} is not a size"))).collect()
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn encoded() -> Vec<u8> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("x.npy");
-        write(&path, &[2, 2], &[1.0_f32, 2.0, 3.0, 4.5]).unwrap();
-        std::fs::read(path).unwrap()
-    }
-
-    #[test]
-    fn what_is_written_is_read() {
-        let array = parse(&encoded()).unwrap();
-        assert_eq!(array, Array { sizes: vec![2, 2], numbers: Numbers::Single(vec![1.0, 2.0, 3.0, 4.5]) });
-    }
-
-    #[test]
-    fn every_cut_of_a_file_is_an_error() {
-        let bytes = encoded();
-        for length in 0..bytes.len() {
-            assert!(parse(&bytes[..length]).is_err(), "{length} bytes");
-        }
-        assert!(parse(&[&bytes[..], b"x"].concat()).unwrap_err().to_string().contains("follow"));
-    }
-
-    #[test]
-    fn a_lying_header_allocates_nothing_and_is_named() {
-        for (shape, word) in [("9999999999999, 9", "claims"), ("9999999999999, 9999999999999", "overflow")] {
-            let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape}), }}");
-            let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-            bytes.extend((header.len() as u16 + 1).to_le_bytes());
-            bytes.extend(header.as_bytes());
-            bytes.extend(b"\n12345678");
-            let error = format!("{:#}", parse(&bytes).unwrap_err());
-            assert!(error.contains(word), "{error}");
-        }
-        let mut long = b"\x93NUMPY\x02\x00".to_vec();
-        long.extend([0xff; 4]);
-        assert!(parse(&long).unwrap_err().to_string().contains("claims to be"));
-    }
-}
+#[path = "npy_tests.rs"]
+pub(super) mod tests;

@@ -1,232 +1,331 @@
-//! What lies at a path: formats are told by the names of files, parts by the names that data sets use.
+//! What is at a path: files known by their names, inputs paired with their labels, parts with each other.
+//!
+//! A name says the part it belongs to by its first word (`train`, `background`; `val`; `test`, `evaluation`, `t10k`),
+//! what it holds by another (`images`, `labels`, `alphabets`), and the format by its end. Other files are left alone.
 
-use std::fs;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{Samples, bytes, folder, idx, kana, npy, show, table, tensors};
+use super::{Samples, folder, idx, npy, npz, table, tensors};
 
-/// Data as they were found.
-#[derive(Debug)]
-pub(super) struct Source {
-    /// Short name, for run folders.
-    pub(super) name: String,
-    pub(super) parts: Parts,
-}
+/// Words for inputs.
+pub(super) const INPUTS: [&str; 4] = ["images", "embeddings", "features", "x"];
+/// Words for labels.
+pub(super) const LABELS: [&str; 2] = ["labels", "y"];
+/// Words for groups of classes.
+pub(super) const GROUPS: [&str; 2] = ["groups", "alphabets"];
 
-/// What the data say of their parts.
-#[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one of it in a run, and it is taken apart at once")]
-pub(super) enum Parts {
-    /// Nothing: all in one.
+/// A set as it was found.
+#[derive(Debug, PartialEq)]
+pub(super) enum Found {
+    /// Without parts.
     Whole(Samples),
-    /// Training and test, perhaps validation.
-    Split { train: Samples, validation: Option<Samples>, test: Samples },
+    /// In parts.
+    Parts(Box<Parts>),
 }
 
-/// Names of parts, as data sets use them: at the start of a file's name, or as a folder's.
-const TRAIN: [&str; 2] = ["train", "background"];
-const VALIDATION: [&str; 2] = ["val", "validation"];
-const TEST: [&str; 3] = ["test", "evaluation", "t10k"];
+/// Parts without a common class.
+#[derive(Debug, PartialEq)]
+pub(super) struct Parts {
+    pub(super) train: Samples,
+    pub(super) validation: Option<Samples>,
+    pub(super) test: Samples,
+}
 
-/// Names that arrays of samples and of labels have in archives.
-pub(super) const SAMPLE_NAMES: [&str; 5] = ["images", "x", "features", "embeddings", "data"];
-pub(super) const LABEL_NAMES: [&str; 3] = ["labels", "y", "targets"];
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Role {
+    Whole,
+    Train,
+    Validation,
+    Test,
+}
 
-/// `kana`, or what lies at a path.
-pub(super) fn open(source: &str) -> Result<Source> {
-    if source == "kana" {
-        let (train, test) = kana::load();
-        return Ok(Source { name: "kana".into(), parts: Parts::Split { train, validation: None, test } });
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Idx,
+    Npy,
+    Npz,
+    Csv,
+    Safetensors,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holds {
+    Inputs,
+    Labels,
+    Groups,
+    Everything,
+}
+
+/// A file whose name says what it is.
+#[derive(Clone, Debug, PartialEq)]
+struct Piece {
+    path: PathBuf,
+    role: Role,
+    format: Format,
+    holds: Holds,
+}
+
+/// Reads what is at `path`.
+pub(super) fn read(path: &Path) -> Result<Found> {
+    let kind = std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
+    if kind.is_dir() {
+        let pieces = pieces(path)?;
+        return if pieces.is_empty() { read_class_folders(path) } else { read_pieces(path, &pieces) };
     }
-    let path = Path::new(source);
-    ensure!(path.exists(), "there is no {source}: --data is `kana`, a file or a folder");
-    let stem = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let stem = stem.file_name().unwrap_or_default().to_string_lossy();
-    let name = stem.split('.').next().filter(|s| !s.is_empty()).unwrap_or("data").to_owned();
-    let parts = if path.is_dir() { folder_parts(path)? } else { Parts::Whole(file(path)?) };
-    Ok(Source { name, parts })
-}
-
-/// Files and folders in a folder, in the order of their names.
-pub(super) fn entries(path: &Path) -> Result<Vec<PathBuf>> {
-    let list = fs::read_dir(path).and_then(|list| list.map(|entry| Ok(entry?.path())).collect());
-    let mut list: Vec<PathBuf> = list.with_context(|| format!("cannot read {}", show(path)))?;
-    list.sort();
-    Ok(list)
-}
-
-fn name_of(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-fn folder_parts(path: &Path) -> Result<Parts> {
-    let entries = entries(path)?;
-    let files: Vec<&PathBuf> = entries.iter().filter(|entry| entry.is_file()).collect();
-    let part = |names: &[&str]| -> Result<Option<Samples>> {
-        for name in names {
-            if let Some(found) = named_part(path, &files, name)? {
-                return Ok(Some(found));
-            }
+    let piece = Piece::of(path).with_context(|| {
+        format!(
+            "the name of {} does not say what it holds: csv, npz, safetensors, or npy and IDX with one of {} in it",
+            path.display(),
+            INPUTS.join(", ")
+        )
+    })?;
+    let beside = match piece.holds {
+        Holds::Everything => return Ok(Found::Whole(read_part(path, &[piece])?)),
+        Holds::Inputs => {
+            path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
         }
-        Ok(None)
+        Holds::Labels | Holds::Groups => bail!("{} holds no inputs; give the file that does", path.display()),
     };
-    match (part(&TRAIN)?, part(&VALIDATION)?, part(&TEST)?) {
-        (Some(train), validation, Some(test)) => {
-            let others = validation.iter().chain([&test]);
-            for other in others {
-                ensure!(
-                    other.shape == train.shape,
-                    "{}: training samples have shape {:?}, others {:?}",
-                    show(path),
-                    train.shape,
-                    other.shape
-                );
-            }
-            return Ok(Parts::Split { train, validation, test });
-        }
-        (Some(only), None, None) | (None, None, Some(only)) => return Ok(Parts::Whole(only)),
-        (None, None, None) => {}
-        _ => bail!("{} has a validation part but not both of train and test", show(path)),
-    }
-    if let Some(whole) = named_part(path, &files, "")? {
-        return Ok(Parts::Whole(whole));
-    }
-    ensure!(
-        entries.iter().any(|entry| entry.is_dir()),
-        "{} holds neither image folders nor files like train-images... with train-labels...",
-        show(path)
-    );
-    Ok(Parts::Whole(folder::read(path)?))
+    let companion =
+        |other: &Piece| other.role == piece.role && matches!(other.holds, Holds::Labels | Holds::Groups);
+    let mut set: Vec<Piece> = pieces(beside)?.into_iter().filter(companion).collect();
+    set.push(piece);
+    Ok(Found::Whole(read_part(path, &set)?))
 }
 
-/// The part called `name` in a folder: a folder of class folders, a file, or a pair of images and labels.
-fn named_part(path: &Path, files: &[&PathBuf], name: &str) -> Result<Option<Samples>> {
-    let inner = path.join(name);
-    if !name.is_empty() && inner.is_dir() {
-        return folder::read(&inner).map(Some);
-    }
-    let prefix = if name.is_empty() { String::new() } else { format!("{name}-") };
-    let kind = |word: &str| -> Vec<&Path> {
-        let start = format!("{prefix}{word}");
-        files.iter().filter(|file| name_of(file).starts_with(&start)).map(|file| file.as_path()).collect()
+/// A short name of the set at `path`: the folder's, or the file's without its ends.
+pub(super) fn name(path: &Path) -> String {
+    let full = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let name = full.file_name().map_or_else(|| "data".into(), |name| name.to_string_lossy().into_owned());
+    if full.is_dir() { name } else { name.split('.').next().unwrap_or(&name).to_owned() }
+}
+
+/// Inputs of these sizes, `[N, D]`, `[N, H, W]` or `[N, H, W, C]`, with their labels and groups.
+pub(super) fn samples(
+    sizes: &[usize],
+    values: Vec<f32>,
+    labels: Vec<i64>,
+    groups: Option<Vec<i64>>,
+) -> Result<Samples> {
+    let shape = match *sizes {
+        [_, features] => [1, 1, features],
+        [_, height, width] => [height, width, 1],
+        [_, channels @ 1..=4, height, width] if width > 4 => bail!(
+            "inputs have sizes {sizes:?}, which looks like {channels} channels of {height} x {width}; channels come last"
+        ),
+        [_, height, width, channels] => [height, width, channels],
+        _ => bail!("inputs have sizes {sizes:?}; [N, D], [N, H, W] and [N, H, W, C] can be read"),
     };
-    let whole = ["npz", "csv", "csv.gz", "safetensors"]
-        .iter()
-        .map(|ending| path.join(format!("{}.{ending}", if name.is_empty() { "data" } else { name })))
-        .find(|file| file.is_file());
-    if let Some(file) = whole {
-        return self::file(&file).map(Some);
-    }
-    let labels = kind("labels");
-    let images: Vec<&Path> = ["images", "features", "embeddings"]
-        .iter()
-        .flat_map(|word| kind(word))
-        // One row of bits or one number a sample is no image.
-        .filter(|file| name_of(file).contains(".npy") || idx::dimensions(file).is_none_or(|n| n >= 3))
-        .collect();
-    let (&[images], &[labels]) = (&images[..], &labels[..]) else {
-        if images.is_empty() || labels.is_empty() {
-            return Ok(None);
-        }
-        bail!("{}: several files could be the {prefix}images or {prefix}labels; name a file", show(path));
-    };
-    let mut samples = pair(images, labels)?;
-    if let Some(groups) = kind("alphabets").into_iter().chain(kind("groups")).next() {
-        let of_sample = integers(groups)?;
-        samples.groups =
-            Some(class_groups(&samples, &of_sample).with_context(|| format!("in {}", show(groups)))?);
-    }
-    Ok(Some(samples))
-}
-
-/// The group of each class, from that of each sample.
-fn class_groups(samples: &Samples, of_sample: &[i64]) -> Result<Vec<u32>> {
-    ensure!(of_sample.len() == samples.count(), "{} groups for {} samples", of_sample.len(), samples.count());
-    let mut groups = vec![None; samples.classes.len()];
-    for (row, (&label, &group)) in samples.labels.iter().zip(of_sample).enumerate() {
-        let group = u32::try_from(group).with_context(|| format!("row {row}: group {group} is no index"))?;
-        let known = groups[label as usize].get_or_insert(group);
-        ensure!(*known == group, "row {row}: class {} is in two groups", samples.class_of(row));
-    }
-    Ok(groups.into_iter().flatten().collect())
-}
-
-/// Samples and labels from two files.
-fn pair(images: &Path, labels: &Path) -> Result<Samples> {
-    let original = integers(labels)?;
-    let (sizes, values) = if idx::dimensions(images).is_some() {
-        let idx = idx::read(images)?;
-        (idx.sizes, idx.values.into_iter().map(f32::from).collect())
-    } else {
-        let array = npy::read(images)?;
-        (array.sizes, array.numbers.to_f32())
-    };
-    let count = sizes.first().copied().unwrap_or(0);
-    ensure!(
-        count == original.len(),
-        "{} holds {count} samples, {} holds {} labels",
-        show(images),
-        show(labels),
-        original.len()
-    );
-    Samples::labelled(shape_of(&sizes)?, values, &original).with_context(|| format!("in {}", show(images)))
-}
-
-/// Shape of one sample: `[N, D]`, `[N, H, W]` and `[N, H, W, C]` are read.
-pub(super) fn shape_of(sizes: &[usize]) -> Result<[usize; 3]> {
-    match *sizes {
-        [_, features] => Ok([1, 1, features]),
-        [_, height, width] => Ok([height, width, 1]),
-        [_, height, width, channels] => Ok([height, width, channels]),
-        _ => bail!("sizes {sizes:?} are not those of samples: [N, D], [N, H, W] or [N, H, W, C]"),
+    let samples = Samples::new(shape, values, labels)?;
+    match groups {
+        Some(groups) => samples.with_groups(&groups),
+        None => Ok(samples),
     }
 }
 
-/// Integers from an IDX or npy file.
-fn integers(path: &Path) -> Result<Vec<i64>> {
-    if idx::dimensions(path).is_none() {
-        return npy::read_labels(path);
-    }
-    let idx = idx::read(path)?;
-    ensure!(idx.sizes.len() == 1, "{} has sizes {:?}; labels are [N]", show(path), idx.sizes);
-    Ok(idx.values.into_iter().map(i64::from).collect())
-}
-
-/// One file with everything, or one of a pair.
-fn file(path: &Path) -> Result<Samples> {
-    let name = name_of(path);
-    let naming = || format!("in {}", show(path));
-    if name.ends_with(".npz") {
-        let archive = bytes::read(path)?;
-        let samples = npy::read_member(&archive, &SAMPLE_NAMES).with_context(naming)?;
-        let labels = npy::read_member(&archive, &LABEL_NAMES).with_context(naming)?;
-        let npy::Numbers::Integer(labels) = labels.numbers else {
-            bail!("{}: labels are no integers", show(path))
+impl Piece {
+    /// `None` where the name says nothing.
+    fn of(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_str()?.to_lowercase();
+        let name = name.strip_suffix(".gz").unwrap_or(&name);
+        let (stem, format) = [
+            (".npy", Format::Npy),
+            (".npz", Format::Npz),
+            (".csv", Format::Csv),
+            (".safetensors", Format::Safetensors),
+            (".idx", Format::Idx),
+            ("-ubyte", Format::Idx),
+            ("-short", Format::Idx),
+        ]
+        .into_iter()
+        .find_map(|(end, format)| Some((name.strip_suffix(end)?, format)))?;
+        let words: Vec<&str> = stem.split(|c: char| !c.is_alphanumeric()).collect();
+        let has = |known: &[&str]| words.iter().any(|word| known.contains(word));
+        let holds = match format {
+            Format::Npz | Format::Csv | Format::Safetensors => Holds::Everything,
+            // Bits are not numbers to learn from; where such a file is, one of bytes lies beside it.
+            _ if has(&["bitpacked"]) => return None,
+            _ if has(&INPUTS) => Holds::Inputs,
+            _ if has(&LABELS) => Holds::Labels,
+            _ if has(&GROUPS) => Holds::Groups,
+            _ => return None,
         };
-        let shape = shape_of(&samples.sizes).with_context(naming)?;
-        return Samples::labelled(shape, samples.numbers.to_f32(), &labels).with_context(naming);
+        Some(Self { path: path.to_owned(), role: role(words.first()?), format, holds })
     }
-    if name.ends_with(".csv") || name.ends_with(".csv.gz") {
-        return table::read(path);
-    }
-    if name.ends_with(".safetensors") {
-        return tensors::read(path);
-    }
-    // Of a pair: the labels lie beside, under the same name but for the word.
-    for word in ["images", "features", "embeddings"] {
-        if let Some((prefix, _)) = name.split_once(word) {
-            let beside = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            let start = format!("{prefix}labels");
-            let labels = entries(beside)?.into_iter().find(|file| name_of(file).starts_with(&start));
-            let labels =
-                labels.with_context(|| format!("{}: there is no {start}... beside it", show(path)))?;
-            return pair(path, &labels);
+
+    fn labels(&self) -> Result<Vec<i64>> {
+        match self.format {
+            Format::Npy => npy::read_labels(&self.path),
+            _ => idx::read(&self.path)?.to_labels().with_context(|| format!("in {}", self.path.display())),
         }
     }
-    bail!(
-        "{} is of no kind that is read: npz, csv, safetensors, a folder, or ...images... with ...labels... beside it",
-        show(path)
-    )
 }
+
+/// The part that a word stands for.
+fn role(word: &str) -> Role {
+    match word {
+        "train" | "training" | "background" => Role::Train,
+        "val" | "valid" | "validation" => Role::Validation,
+        "test" | "t10k" | "evaluation" => Role::Test,
+        _ => Role::Whole,
+    }
+}
+
+/// Files of a folder whose names say what they are, in order of their names.
+fn pieces(folder: &Path) -> Result<Vec<Piece>> {
+    let mut pieces = Vec::new();
+    for entry in std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        let path = entry.with_context(|| format!("cannot read {}", folder.display()))?.path();
+        pieces.extend(Piece::of(&path).filter(|_| path.is_file()));
+    }
+    pieces.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(pieces)
+}
+
+/// Reads a folder of files.
+fn read_pieces(folder: &Path, pieces: &[Piece]) -> Result<Found> {
+    let of = |role| pieces.iter().filter(|piece| piece.role == role).cloned().collect::<Vec<_>>();
+    let roles: BTreeSet<Role> = pieces.iter().map(|piece| piece.role).collect();
+    if roles.len() == 1 {
+        return Ok(Found::Whole(read_part(folder, pieces)?));
+    }
+    if let Some(piece) = pieces.iter().find(|piece| piece.role == Role::Whole) {
+        bail!(
+            "{} belongs to no part, beside others that do; give one file, or move it",
+            piece.path.display()
+        );
+    }
+    ensure!(
+        roles.contains(&Role::Train) && roles.contains(&Role::Test),
+        "{} has a validation part, but not both train and test",
+        folder.display()
+    );
+    let validation = roles.contains(&Role::Validation).then(|| read_part(folder, &of(Role::Validation)));
+    let train = read_part(folder, &of(Role::Train))?;
+    together(folder, train, validation.transpose()?, read_part(folder, &of(Role::Test))?)
+}
+
+/// Reads a folder of class folders, or one whose folders `train`, `test` and perhaps `val` hold class folders.
+fn read_class_folders(path: &Path) -> Result<Found> {
+    let folders = folder::folders(path)?;
+    ensure!(
+        !folders.is_empty(),
+        "{} holds no data: neither files named as such, nor class folders with images",
+        path.display()
+    );
+    let role_of =
+        |folder: &PathBuf| folder.file_name().and_then(|name| name.to_str()).map_or(Role::Whole, role);
+    let of = |wanted| folders.iter().find(|folder| role_of(folder) == wanted);
+    let (Some(train), Some(test)) = (of(Role::Train), of(Role::Test)) else {
+        return Ok(Found::Whole(folder::read(path)?));
+    };
+    if let Some(other) = folders.iter().find(|folder| role_of(folder) == Role::Whole) {
+        bail!("{} is neither train, val nor test, beside folders that are", other.display());
+    }
+    let validation = of(Role::Validation).map(|folder| folder::read(folder)).transpose()?;
+    together(path, folder::read(train)?, validation, folder::read(test)?)
+}
+
+/// Reads the files of one part.
+fn read_part(place: &Path, pieces: &[Piece]) -> Result<Samples> {
+    let one = |holds| {
+        let mut found = pieces.iter().filter(|piece| piece.holds == holds);
+        let (first, second) = (found.next(), found.next());
+        match (first, second) {
+            (Some(first), Some(second)) => {
+                bail!("{} and {} hold the same; give one", first.path.display(), second.path.display())
+            }
+            _ => Ok(first),
+        }
+    };
+    let inputs = match (one(Holds::Inputs)?, one(Holds::Everything)?) {
+        (Some(inputs), None) => inputs,
+        (Some(inputs), Some(all)) => {
+            bail!("{} and {} hold the same; give one", inputs.path.display(), all.path.display())
+        }
+        (None, Some(all)) => {
+            return match all.format {
+                Format::Npz => npz::read(&all.path),
+                Format::Csv => table::read(&all.path),
+                _ => tensors::read(&all.path),
+            };
+        }
+        (None, None) => bail!("{} has labels without inputs", place.display()),
+    };
+    let labels = one(Holds::Labels)?.with_context(|| {
+        format!(
+            "no labels beside {}: the same name is needed with `labels` for `images`",
+            inputs.path.display()
+        )
+    })?;
+    let groups = one(Holds::Groups)?.map(Piece::labels).transpose()?;
+    let (sizes, values) = match inputs.format {
+        Format::Npy => {
+            let array = npy::read(&inputs.path, npy::array)?;
+            (array.sizes, array.values)
+        }
+        _ => {
+            let array = idx::read(&inputs.path)?;
+            let values = array.to_f32();
+            (array.sizes, values)
+        }
+    };
+    samples(&sizes, values, labels.labels()?, groups)
+        .with_context(|| format!("in {} with {}", inputs.path.display(), labels.path.display()))
+}
+
+/// Checks that parts fit each other, and numbers named classes over all of them.
+fn together(
+    place: &Path,
+    mut train: Samples,
+    mut validation: Option<Samples>,
+    mut test: Samples,
+) -> Result<Found> {
+    let mut parts: Vec<&mut Samples> =
+        [Some(&mut train), validation.as_mut(), Some(&mut test)].into_iter().flatten().collect();
+    let shape = parts[0].shape;
+    let mut names = BTreeSet::new();
+    for part in &parts {
+        ensure!(
+            part.shape == shape,
+            "{}: samples of one part are {shape:?}, of another {:?}",
+            place.display(),
+            part.shape
+        );
+        for class in &part.classes {
+            ensure!(
+                names.insert(class.clone()),
+                "{}: class {class} is in two parts, but test classes must be unseen; give one file, and it is split by class",
+                place.display()
+            );
+        }
+    }
+    let named = |part: &&mut Samples| {
+        part.labels
+            .iter()
+            .zip(&part.original)
+            .any(|(&label, stored)| part.classes[label as usize] != stored.to_string())
+    };
+    if parts.iter().any(named) {
+        let order: Vec<String> = names.into_iter().collect();
+        for part in &mut parts {
+            // Every name is in the order, so both arms of the search give its place.
+            let place = |&label: &u32| {
+                order.binary_search(&part.classes[label as usize]).unwrap_or_else(|at| at) as i64
+            };
+            let stored = part.labels.iter().map(place).collect();
+            let renumbered =
+                Samples::new(shape, std::mem::take(&mut part.values), stored)?.with_names(&order)?;
+            let groups = part.groups.take();
+            **part = Samples { groups, ..renumbered };
+        }
+    }
+    Ok(Found::Parts(Box::new(Parts { train, validation, test })))
+}
+
+#[cfg(test)]
+#[path = "source_tests.rs"]
+mod tests;

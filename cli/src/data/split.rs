@@ -1,136 +1,209 @@
-//! Class-disjoint parts: what the data say themselves, and seeded choices of classes for the rest.
+//! Holding classes out: for testing where the data do not say which, then for validation.
+//!
+//! The choice is a function of `split_seed` and of the classes alone. Whole groups are held out for validation where
+//! classes have groups: characters of one alphabet resemble each other, so an alphabet that is only half unseen is
+//! not unseen.
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use nearfar_core::{Key, Stream, shuffle};
 
-use super::source::{Parts, Source};
+use super::source::{Found, Parts};
 use super::{DataSet, Samples};
 use crate::config::DataConfig;
 
-/// Classes that each of training and test must have.
-const FEWEST: usize = 2;
+/// Fewest classes of a part: with one, nothing is far from anything.
+const CLASSES_MIN: usize = 2;
 
-pub(super) fn split(source: Source, config: &DataConfig) -> Result<DataSet> {
-    let Source { name, parts } = source;
-    let (train, validation, test) = match parts {
-        Parts::Split { train, validation, test } => (train, validation, test),
-        Parts::Whole(samples) => {
-            pairs(&samples).with_context(|| name.clone())?;
-            let classes = samples.classes.len();
-            ensure!(
-                classes >= 2 * FEWEST,
-                "{name} has {classes} classes: at least {} are needed, to train on some and test on others",
-                2 * FEWEST
-            );
-            let test = ((classes as f64 * config.test).round() as usize).clamp(FEWEST, classes - FEWEST);
-            let (train, test) = hold_out(&samples, &by_class(&samples), test, config.split_seed, 0);
-            (train, None, test)
-        }
+/// What a choice is for: the item of its random numbers.
+#[derive(Clone, Copy)]
+enum Choice {
+    Test = 0,
+    Validation = 1,
+    ValidationGroups = 2,
+}
+
+/// Makes the three parts.
+pub(super) fn divide(found: Found, name: String, config: &DataConfig) -> Result<DataSet> {
+    let Parts { train, validation, test } = match found {
+        Found::Parts(parts) => *parts,
+        Found::Whole(samples) => hold_out_test(&samples, config)?,
     };
-    pairs(&train).with_context(|| format!("{name}, training part"))?;
+    can_teach(&train, "train")?;
+    can_teach(&test, "test")?;
     let (train, validation) = match validation {
-        Some(validation) => (train, validation),
-        None => validation_part(train, config),
+        Some(validation) => {
+            can_teach(&validation, "validation")?;
+            (train, validation)
+        }
+        None => hold_out_validation(train, config)?,
     };
+    can_teach(&train, "train")?;
     Ok(DataSet { name, train, validation, test })
 }
 
-/// Refuses samples without positive or without negative pairs.
-fn pairs(samples: &Samples) -> Result<()> {
-    ensure!(samples.classes.len() >= FEWEST, "there is one class only, so there are no negative pairs");
-    let mut sizes = vec![0; samples.classes.len()];
-    samples.labels.iter().for_each(|&label| sizes[label as usize] += 1);
+/// Splits a set by class; both parts must keep enough classes.
+fn hold_out_test(samples: &Samples, config: &DataConfig) -> Result<Parts> {
+    can_teach(samples, "whole")?;
+    let share = config.test;
+    ensure!(share > 0.0 && share < 1.0, "data.test is {share}; a share lies between 0 and 1");
+    let classes = samples.classes.len();
+    let held = portion(share, classes);
     ensure!(
-        sizes.iter().any(|&size| size > 1),
-        "every class has a single sample, so there are no positive pairs"
+        held >= CLASSES_MIN && classes - held >= CLASSES_MIN,
+        "a test share of {share} of {classes} classes is {held}; {CLASSES_MIN} at least must be in each of train and \
+         test"
+    );
+    let (held, kept) = choose(classes, held, config.split_seed, Choice::Test);
+    Ok(Parts { train: samples.of_classes(&kept), validation: None, test: samples.of_classes(&held) })
+}
+
+/// Splits training data, by group where there are two groups or more; a share too small for two classes holds out
+/// nothing, and so does one in which no class has two samples.
+fn hold_out_validation(train: Samples, config: &DataConfig) -> Result<(Samples, Samples)> {
+    let share = config.validation;
+    ensure!((0.0..1.0).contains(&share), "data.validation is {share}; a share lies in [0, 1)");
+    let classes = train.classes.len();
+    let distinct =
+        |groups: &[u32]| groups.iter().copied().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>();
+    let (held, kept) = match train.groups.as_deref().map(|groups| (groups, distinct(groups))) {
+        Some((groups, names)) if names.len() > 1 => {
+            let count = portion(share, names.len());
+            let (held, _) = choose(names.len(), count, config.split_seed, Choice::ValidationGroups);
+            let held: BTreeSet<u32> = held.into_iter().map(|place| names[place as usize]).collect();
+            (0..classes as u32).partition(|&class| held.contains(&groups[class as usize]))
+        }
+        _ => choose(classes, portion(share, classes), config.split_seed, Choice::Validation),
+    };
+    let validation = train.of_classes(&held);
+    if held.len() < CLASSES_MIN || can_teach(&validation, "validation").is_err() {
+        let nothing = train.select(&[]);
+        return Ok((train, nothing));
+    }
+    ensure!(
+        kept.len() >= CLASSES_MIN,
+        "a validation share of {share} leaves {} of {classes} classes to train on; {CLASSES_MIN} are needed",
+        kept.len()
+    );
+    Ok((train.of_classes(&kept), validation))
+}
+
+/// A share of a count, to the nearest whole number.
+fn portion(share: f64, count: usize) -> usize {
+    (share * count as f64).round() as usize
+}
+
+/// Chooses `held` of `0..count`: those, and the rest, each in rising order.
+fn choose(count: usize, held: usize, seed: u64, choice: Choice) -> (Vec<u32>, Vec<u32>) {
+    let mut order: Vec<u32> = (0..count as u32).collect();
+    shuffle(&mut order, Key::new(seed, Stream::Split, 0), choice as u32);
+    let mut kept = order.split_off(held.min(count));
+    order.sort_unstable();
+    kept.sort_unstable();
+    (order, kept)
+}
+
+/// Both a near and a far sample must exist: two classes, and two samples in one of them.
+fn can_teach(samples: &Samples, part: &str) -> Result<()> {
+    let classes = samples.classes.len();
+    ensure!(
+        classes >= CLASSES_MIN,
+        "the {part} part has {classes} class{}; {CLASSES_MIN} are needed to tell near from far",
+        if classes == 1 { "" } else { "es" }
+    );
+    ensure!(
+        samples.by_class().iter().any(|members| members.len() > 1),
+        "every class of the {part} part has one sample; two of a class are needed to tell near from far"
     );
     Ok(())
-}
-
-/// Takes whole groups, or classes where there are none, out of the training part until the share is reached.
-fn validation_part(train: Samples, config: &DataConfig) -> (Samples, Samples) {
-    let units = train.groups.clone().unwrap_or_else(|| by_class(&train));
-    let wanted = (train.classes.len() as f64 * config.validation).round() as usize;
-    if wanted < FEWEST {
-        return (train, Samples::default());
-    }
-    let (kept, held) = hold_out(&train, &units, wanted, config.split_seed, 1);
-    // Groups may be large: rather no validation than nothing to train on.
-    if kept.classes.len() < FEWEST || pairs(&kept).is_err() {
-        (train, Samples::default())
-    } else {
-        (kept, held)
-    }
-}
-
-/// Every class a group of its own.
-fn by_class(samples: &Samples) -> Vec<u32> {
-    (0..samples.classes.len() as u32).collect()
-}
-
-/// Moves groups of classes, in the order of a seeded permutation, until at least `wanted` classes are held out.
-fn hold_out(samples: &Samples, groups: &[u32], wanted: usize, seed: u64, purpose: u32) -> (Samples, Samples) {
-    let mut order: Vec<u32> = groups.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
-    shuffle(&mut order, Key::new(seed, Stream::Split, 0), purpose);
-    let mut held = BTreeSet::new();
-    for group in order {
-        let count = groups.iter().filter(|&g| held.contains(g)).count();
-        if count >= wanted {
-            break;
-        }
-        held.insert(group);
-    }
-    let is_held = |class: u32| held.contains(&groups[class as usize]);
-    (samples.of_classes(|class| !is_held(class)), samples.of_classes(is_held))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn samples(classes: i64, each: usize) -> Samples {
-        let labels: Vec<i64> = (0..classes).flat_map(|class| std::iter::repeat_n(class, each)).collect();
-        Samples::labelled([1, 1, 1], vec![1.0; labels.len()], &labels).unwrap()
+    /// `each` samples of one number in each of `classes` classes.
+    fn samples(classes: usize, each: usize) -> Samples {
+        let original: Vec<i64> = (0..classes * each).map(|i| (i / each) as i64).collect();
+        Samples::new([1, 1, 1], original.iter().map(|&l| l as f32).collect(), original).unwrap()
     }
 
-    fn config() -> DataConfig {
-        DataConfig { source: "x".into(), validation: 0.25, test: 0.5, split_seed: 3 }
+    fn config(validation: f64, test: f64, split_seed: u64) -> DataConfig {
+        DataConfig { source: String::new(), validation, test, split_seed }
     }
 
-    fn whole(samples: Samples) -> Source {
-        Source { name: "x".into(), parts: Parts::Whole(samples) }
-    }
-
-    #[test]
-    fn parts_have_no_class_in_common_and_lose_none() {
-        let data = split(whole(samples(16, 3)), &config()).unwrap();
-        let mut names: Vec<_> =
-            [&data.train, &data.validation, &data.test].map(|p| p.classes.clone()).concat();
-        assert_eq!([&data.train, &data.validation, &data.test].map(|p| p.classes.len()), [6, 2, 8]);
-        names.sort();
-        names.dedup();
-        assert_eq!(names.len(), 16);
-        assert_eq!(data, split(whole(samples(16, 3)), &config()).unwrap());
+    fn whole(samples: Samples, config: &DataConfig) -> Result<DataSet> {
+        divide(Found::Whole(samples), "name".into(), config)
     }
 
     #[test]
-    fn validation_takes_whole_groups() {
-        let mut train = samples(12, 2);
-        train.groups = Some((0..12).map(|class| class / 3).collect());
-        let source = Parts::Split { train, validation: None, test: samples(2, 2) };
-        let data = split(Source { name: "x".into(), parts: source }, &config()).unwrap();
-        assert_eq!(data.validation.classes.len(), 3);
-        let groups = data.validation.groups.unwrap();
-        assert!(groups.iter().all(|&g| g == groups[0]));
+    fn parts_share_no_class_and_lose_none() {
+        let set = whole(samples(40, 3), &config(0.25, 0.5, 1)).unwrap();
+        assert_eq!([&set.train, &set.validation, &set.test].map(|part| part.classes.len()), [15, 5, 20]);
+        let mut all: Vec<_> =
+            [&set.train, &set.validation, &set.test].iter().flat_map(|part| part.classes.clone()).collect();
+        all.sort_by_key(|name| name.parse::<u32>().unwrap());
+        assert_eq!(all, samples(40, 3).classes);
+        assert_eq!(set.train.count() + set.validation.count() + set.test.count(), 120);
+        // A class takes its samples along: the value of each is its stored label.
+        for part in [&set.train, &set.validation, &set.test] {
+            for (i, &label) in part.labels.iter().enumerate() {
+                assert_eq!(part.values[i], part.original[i] as f32);
+                assert_eq!(part.classes[label as usize], part.original[i].to_string());
+            }
+        }
     }
 
     #[test]
-    fn data_that_cannot_be_split_say_why() {
-        let error = |s| format!("{:#}", split(whole(s), &config()).unwrap_err());
-        assert!(error(samples(1, 5)).contains("one class only"));
-        assert!(error(samples(9, 1)).contains("single sample"));
-        assert!(error(samples(3, 5)).contains("at least 4"));
+    fn the_seed_alone_decides() {
+        let of = |seed| whole(samples(40, 2), &config(0.1, 0.5, seed)).unwrap();
+        assert_eq!(of(3), of(3));
+        assert_ne!(of(3).test.classes, of(4).test.classes);
+    }
+
+    #[test]
+    fn whole_groups_are_held_out() {
+        // Twelve classes in four groups of three.
+        let train = samples(12, 2);
+        let stored: Vec<i64> = train.original.iter().map(|label| 100 + label / 3).collect();
+        let parts =
+            Parts { train: train.with_groups(&stored).unwrap(), validation: None, test: samples(2, 2) };
+        let set = divide(Found::Parts(Box::new(parts)), "name".into(), &config(0.25, 0.5, 0)).unwrap();
+        assert_eq!((set.train.classes.len(), set.validation.classes.len()), (9, 3));
+        let held = set.validation.groups.unwrap();
+        assert!(held.iter().all(|group| *group == held[0]));
+        assert!(!set.train.groups.unwrap().contains(&held[0]));
+    }
+
+    #[test]
+    fn a_share_too_small_for_two_classes_holds_out_nothing() {
+        let set = whole(samples(10, 2), &config(0.2, 0.5, 0)).unwrap();
+        assert_eq!((set.train.classes.len(), set.validation.count()), (5, 0));
+        assert_eq!(set.validation.shape, set.train.shape);
+    }
+
+    #[test]
+    fn too_few_classes_are_an_error_with_their_count() {
+        let error = whole(samples(1, 5), &config(0.1, 0.5, 0)).unwrap_err().to_string();
+        assert!(error.contains("has 1 class;"), "{error}");
+        let error = whole(samples(3, 5), &config(0.1, 0.5, 0)).unwrap_err().to_string();
+        assert!(error.contains("0.5 of 3 classes is 2"), "{error}");
+        let error = whole(samples(6, 5), &config(0.9, 0.5, 0)).unwrap_err().to_string();
+        assert!(error.contains("leaves 0 of 3 classes"), "{error}");
+    }
+
+    #[test]
+    fn classes_of_one_sample_are_an_error() {
+        let error = whole(samples(10, 1), &config(0.1, 0.5, 0)).unwrap_err().to_string();
+        assert!(error.contains("every class of the whole part has one sample"), "{error}");
+    }
+
+    #[test]
+    fn shares_that_are_none_are_errors() {
+        for bad in [f64::NAN, -0.1, 1.0, f64::INFINITY] {
+            assert!(whole(samples(10, 2), &config(bad, 0.5, 0)).is_err(), "validation {bad}");
+            assert!(whole(samples(10, 2), &config(0.1, bad, 0)).is_err(), "test {bad}");
+        }
     }
 }

@@ -1,0 +1,286 @@
+//! The program from outside: answers, exit codes, and what it does with bad input.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use nearfar::data::npy;
+use nearfar_tests::generate::clusters;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Runs the program in `folder`.
+pub(crate) fn nearfar(folder: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_nearfar-under-test")).args(args).current_dir(folder).output().unwrap()
+}
+
+/// The object on stdout of a run that must succeed.
+pub(crate) fn json(folder: &Path, args: &[&str]) -> Value {
+    let output = nearfar(folder, &[args, &["--json"]].concat());
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{args:?}: {errors}");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{args:?}: {e}"))
+}
+
+/// The one line of a run that must fail with exit code 1.
+fn failure(folder: &Path, args: &[&str]) -> String {
+    let output = nearfar(folder, args);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{args:?}: {text}");
+    assert_eq!(text.lines().count(), 1, "{args:?}: {text}");
+    assert!(text.starts_with("error: ") && !text.contains("panicked"), "{args:?}: {text}");
+    text
+}
+
+/// `E.npy` and `L.npy`: twelve classes of four, D = 8.
+fn embedded() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let (x, labels) = clusters(2, 12, 4, 8, 1.0);
+    let labels: Vec<i64> = labels.into_iter().map(|label| i64::from(label) * 10 - 5).collect();
+    npy::write(&folder.path().join("E.npy"), &[48, 8], &x).unwrap();
+    npy::write(&folder.path().join("L.npy"), &[48], &labels).unwrap();
+    folder
+}
+
+const FILES: [&str; 4] = ["--embeddings", "E.npy", "--labels", "L.npy"];
+
+#[test]
+fn sample_and_loss_speak_to_each_other() {
+    let folder = embedded();
+    let at = folder.path();
+    let sampled =
+        json(at, &[&["sample"], &FILES[..], &["--sampler", "distance-weighted", "--out", "T.csv"]].concat());
+    assert_eq!((sampled["anchors"].as_u64(), sampled["triplets"].as_u64()), (Some(48), Some(144)));
+    let csv = fs::read_to_string(at.join("T.csv")).unwrap();
+    assert_eq!(csv.lines().next(), Some("anchor,positive,negative,log_prob"));
+    assert_eq!(csv.lines().count(), 145);
+    let again =
+        json(at, &[&["sample"], &FILES[..], &["--sampler", "distance-weighted", "--out", "T2.csv"]].concat());
+    assert_eq!(again, sampled);
+    assert_eq!(fs::read(at.join("T.csv")).unwrap(), fs::read(at.join("T2.csv")).unwrap());
+
+    let loss = |extra: &[&str]| json(at, &[&["loss"], &FILES[..], &["--triplets", "T.csv"], extra].concat());
+    let margin = loss(&["--loss", "margin", "--grad-out", "G.npy", "--beta-grad-out", "B.npy"]);
+    assert_eq!(margin["terms"].as_f64(), Some(288.0));
+    let gradient = npy::read_matrix::<f64>(&at.join("G.npy")).unwrap();
+    assert_eq!((gradient.rows, gradient.cols), (48, 8));
+    let through = loss(&["--loss", "margin", "--grad-out", "G2.npy", "--through-normalization"]);
+    assert_eq!(through["loss"], margin["loss"]);
+    // Through the normalisation nothing pulls along the row itself.
+    let (rows, gradient) = (
+        npy::read_matrix::<f64>(&at.join("E.npy")).unwrap(),
+        npy::read_matrix::<f64>(&at.join("G2.npy")).unwrap(),
+    );
+    for (x, g) in rows.values.chunks_exact(8).zip(gradient.values.chunks_exact(8)) {
+        assert!(x.iter().zip(g).map(|(x, g)| x * g).sum::<f64>().abs() < 1e-14);
+    }
+    let penalized = loss(&["--loss", "margin", "--nu", "0.5", "--penalty", "paper"]);
+    let difference = penalized["loss"].as_f64().unwrap() - margin["loss"].as_f64().unwrap();
+    assert!((difference - 0.5 * 1.2).abs() < 1e-12);
+    for name in ["contrastive", "triplet", "triplet-l2"] {
+        assert!(loss(&["--loss", name])["loss"].as_f64().unwrap() >= 0.0);
+    }
+    for name in ["npair", "lifted", "multi-similarity"] {
+        let value = json(at, &[&["loss"], &FILES[..], &["--loss", name]].concat());
+        assert!(value["loss"].as_f64().unwrap() > 0.0, "{name}");
+    }
+}
+
+#[test]
+fn eval_answers_with_the_promised_keys() {
+    let folder = embedded();
+    let answer = json(folder.path(), &[&["eval"], &FILES[..], &["--k", "1,3"]].concat());
+    for key in
+        ["n", "dim", "classes", "precision_at_1", "r_precision", "map_at_r", "nmi", "queries_without_match"]
+    {
+        assert!(answer[key].is_number(), "{key}");
+    }
+    assert_eq!((answer["n"].as_u64(), answer["classes"].as_u64()), (Some(48), Some(12)));
+    assert!(answer["recall"]["3"].as_f64().unwrap() >= answer["recall"]["1"].as_f64().unwrap());
+    let queries = [&["eval"], &FILES[..], &["--queries", "E.npy", "--query-labels", "L.npy"]].concat();
+    // A query that is in the gallery finds itself.
+    assert_eq!(json(folder.path(), &queries)["recall"]["1"].as_f64(), Some(1.0));
+}
+
+#[test]
+fn density_isotonic_and_doctor_answer() {
+    let folder = TempDir::new().unwrap();
+    let at = folder.path();
+    let answer = json(at, &["density", "--n", "128", "--at", "0.5,1.0", "--plot", "q.svg"]);
+    assert!((answer["ln_z"].as_f64().unwrap() + 1.5012).abs() < 1e-4);
+    assert!((answer["rows"][1]["ln_weight"].as_f64().unwrap() - 17.98).abs() < 0.01);
+    assert!(fs::read_to_string(at.join("q.svg")).unwrap().contains("<svg"));
+    fs::write(at.join("xy.csv"), "x,y\n1,1\n2,3\n3,2\n").unwrap();
+    let answer = json(at, &["isotonic", "--in", "xy.csv", "--out", "f.csv"]);
+    assert_eq!(answer["blocks"][1]["level"].as_f64(), Some(2.5));
+    assert_eq!(fs::read_to_string(at.join("f.csv")).unwrap(), "x,y,fit\n1,1,1\n2,3,2.5\n3,2,2.5\n");
+    let answer = json(at, &["doctor", "--threads", "2"]);
+    assert!(answer["kernels"].as_array().unwrap().iter().all(|kernel| kernel["ok"] == true));
+    assert_eq!(answer["gpu"]["present"], false);
+}
+
+#[test]
+fn wrong_usage_is_exit_code_two_and_help_has_an_example() {
+    let folder = TempDir::new().unwrap();
+    assert_eq!(nearfar(folder.path(), &["eval"]).status.code(), Some(2));
+    assert_eq!(nearfar(folder.path(), &["train", "--loss", "hinge"]).status.code(), Some(2));
+    for verb in ["train", "embed", "eval", "sample", "loss", "density", "isotonic", "doctor"] {
+        let help = nearfar(folder.path(), &[verb, "--help"]);
+        assert!(String::from_utf8_lossy(&help.stdout).contains("Example:"), "{verb}");
+    }
+}
+
+#[test]
+fn bad_embeddings_are_named_with_file_and_row() {
+    let folder = embedded();
+    let at = folder.path();
+    let (x, _) = clusters(2, 12, 4, 8, 1.0);
+    let write = |name: &str, change: &dyn Fn(&mut Vec<f64>)| {
+        let mut bad = x.clone();
+        change(&mut bad);
+        npy::write(&at.join(name), &[48, 8], &bad).unwrap();
+    };
+    write("nan.npy", &|x| x[17 * 8 + 3] = f64::NAN);
+    write("zero.npy", &|x| x[17 * 8..18 * 8].fill(0.0));
+    write("long.npy", &|x| x[17 * 8..18 * 8].iter_mut().for_each(|v| *v *= 2.0));
+    npy::write(&at.join("few.npy"), &[47], &[1_i64; 47]).unwrap();
+    npy::write(&at.join("fraction.npy"), &[48], &[1.5_f64; 48]).unwrap();
+    fs::write(at.join("empty.npy"), "").unwrap();
+    let sample = |embeddings: &str, extra: &[&str]| {
+        let args = [
+            "sample",
+            "--embeddings",
+            embeddings,
+            "--labels",
+            "L.npy",
+            "--sampler",
+            "uniform",
+            "--out",
+            "T.csv",
+        ];
+        let text = failure(at, &[&args, extra].concat());
+        assert!(!at.join("T.csv").exists(), "something was written");
+        text
+    };
+    let error = sample("nan.npy", &[]);
+    assert!(error.contains("nan.npy") && error.contains("row 17"), "{error}");
+    for extra in [&[][..], &["--normalize"]] {
+        let error = sample("zero.npy", extra);
+        assert!(error.contains("zero.npy") && error.contains("row 17"), "{error}");
+    }
+    let error = sample("long.npy", &[]);
+    assert!(error.contains("row 17 has length 2") && error.contains("--normalize"), "{error}");
+    assert!(sample("empty.npy", &[]).contains("empty"));
+    assert!(sample("absent.npy", &[]).contains("absent.npy"));
+    let eval = |labels: &str| failure(at, &["eval", "--embeddings", "E.npy", "--labels", labels]);
+    let error = eval("few.npy");
+    assert!(error.contains("47 labels") && error.contains("48 embeddings"), "{error}");
+    assert!(eval("fraction.npy").contains("fraction.npy"));
+
+    // Truncated and lying files.
+    let whole = fs::read(at.join("E.npy")).unwrap();
+    for length in [5, 30, whole.len() - 1] {
+        fs::write(at.join("cut.npy"), &whole[..length]).unwrap();
+        assert!(sample("cut.npy", &[]).contains("cut.npy"));
+    }
+    let lying = String::from_utf8_lossy(&whole[..128]).replace("(48, 8", "(99999999999, 99999999");
+    fs::write(
+        at.join("lie.npy"),
+        [&whole[..10], &lying.as_bytes()[lying.len() - 118..], &whole[128..]].concat(),
+    )
+    .unwrap();
+    assert!(sample("lie.npy", &[]).contains("lie.npy"));
+}
+
+#[test]
+fn bad_tuples_are_named_with_their_line() {
+    let folder = embedded();
+    let at = folder.path();
+    let loss = |csv: &str| {
+        fs::write(at.join("T.csv"), csv).unwrap();
+        failure(at, &[&["loss"], &FILES[..], &["--triplets", "T.csv", "--loss", "margin"]].concat())
+    };
+    for (csv, part) in [
+        ("anchor,positive,negative\n0,1,4\n0,1,99\n", "line 3: there is no sample 99"),
+        ("anchor,positive,negative\n0,0,4\n", "0 is no positive of 0"),
+        ("anchor,positive,negative\n0,1,2\n", "2 is no negative of 0"),
+        ("anchor,positive,negative\n0,x,2\n", "line 2"),
+        ("anchor,positive\n0,1\n", "line 2"),
+        ("anchor,positive,negative\n", "no tuples"),
+    ] {
+        let error = loss(csv);
+        assert!(error.contains("T.csv") && error.contains(part), "{error}");
+    }
+}
+
+#[test]
+fn bad_training_data_leave_nothing_behind() {
+    let folder = TempDir::new().unwrap();
+    let at = folder.path();
+    let train = |data: &str| {
+        let error = failure(at, &["train", "--data", data, "--steps", "1", "--out", "run"]);
+        assert!(!at.join("run").exists(), "{data}: a run folder is left");
+        error
+    };
+    let rows = |labels: &[&str]| -> String {
+        labels.iter().enumerate().map(|(i, label)| format!("{i},1.5,{label}\n")).collect()
+    };
+    fs::write(at.join("one.csv"), rows(&["a"; 8])).unwrap();
+    fs::write(at.join("singles.csv"), rows(&["a", "b", "c", "d", "e", "f"])).unwrap();
+    fs::write(at.join("nan.csv"), rows(&["a"; 17]) + "NaN,1,b\n").unwrap();
+    fs::write(at.join("empty.csv"), "").unwrap();
+    fs::write(
+        at.join("images-idx3-ubyte"),
+        [0, 0, 8, 3, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 28, 0, 0, 0, 28, 1],
+    )
+    .unwrap();
+    fs::write(at.join("labels-idx1-ubyte"), [0, 0, 8, 1, 0, 0, 0, 1, 1]).unwrap();
+    fs::create_dir_all(at.join("pictures/a")).unwrap();
+    fs::write(at.join("pictures/a/x.png"), "this is text").unwrap();
+    fs::write(at.join("broken.npz"), "PK\u{3}\u{4}nothing").unwrap();
+    fs::write(at.join("broken.csv.gz"), [0x1f, 0x8b, 8, 0, 1, 2]).unwrap();
+    for (data, part) in [
+        ("one.csv", "class"),
+        ("singles.csv", "one sample"),
+        ("nan.csv", "NaN"),
+        ("empty.csv", "empty"),
+        ("images-idx3-ubyte", "images-idx3-ubyte"),
+        ("pictures", "x.png"),
+        ("broken.npz", "broken.npz"),
+        ("broken.csv.gz", "broken.csv.gz"),
+        ("absent", "absent"),
+    ] {
+        let error = train(data);
+        assert!(error.contains(part), "{data}: {error}");
+    }
+}
+
+#[test]
+fn bad_configurations_name_all_their_mistakes() {
+    let folder = TempDir::new().unwrap();
+    let at = folder.path();
+    let train = |toml: &str| {
+        fs::write(at.join("c.toml"), toml).unwrap();
+        failure(at, &["train", "--config", "c.toml", "--out", "run"])
+    };
+    let error = train("[loss]\nalpha = -1\n[train]\nsteps = 0\n");
+    assert!(error.contains("alpha") && error.contains("train.steps"), "{error}");
+    assert!(train("[loss]\nalfa = 1\n").contains("loss.alfa is not known"));
+    assert!(train("not toml at all").contains("c.toml"));
+    assert!(!at.join("run").exists());
+    let error = failure(at, &["train", "--device", "cuda", "--out", "run"]);
+    assert!(error.contains("--device cpu"), "{error}");
+}
+
+#[test]
+fn a_model_of_another_kind_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let at = folder.path();
+    for (name, content) in [("empty.safetensors", &b""[..]), ("text.safetensors", b"hello, this is no model")]
+    {
+        fs::write(at.join(name), content).unwrap();
+        let error = failure(at, &["embed", "--run", name, "--data", "kana", "--out", "E.npy"]);
+        assert!(error.contains(name), "{error}");
+        assert!(!at.join("E.npy").exists());
+    }
+}

@@ -1,0 +1,14 @@
+//! The suite: one binary, one module an idea.
+
+mod backends;
+mod cli;
+mod complete;
+mod density;
+mod isotonic;
+mod losses;
+mod metrics;
+mod net;
+mod peers;
+mod runs;
+mod sampling;
+mod tidy;

@@ -1,0 +1,108 @@
+//! Retrieval against brute force, clustering against scikit-learn.
+
+use nearfar::quality::retrieval;
+use nearfar_core::kernel::Backend;
+use nearfar_core::kernel::fast::Fast;
+use nearfar_core::kernel::scalar::Reference;
+use nearfar_core::metric::cluster::Agreement;
+use nearfar_tests::generate::{clusters, labels, single, sphere};
+use nearfar_tests::oracle;
+use nearfar_tests::tolerance::{Precision, Precision::Double, Quantity, tolerance};
+use nearfar_tests::vectors;
+use serde::Deserialize;
+
+const KS: [usize; 5] = [1, 2, 4, 8, 50];
+
+/// Name, embeddings, dimension, labels.
+type Case = (&'static str, Vec<f64>, usize, Vec<u32>);
+
+fn cases() -> Vec<Case> {
+    let (clustered, of) = clusters(3, 20, 6, 16, 1.2);
+    // Every third row is a copy of an earlier one, of its own class or of another.
+    let mut duplicated = clustered.clone();
+    for i in (2..120).step_by(3) {
+        let from = (i * 7) % i;
+        duplicated.copy_within(from * 16..(from + 1) * 16, i * 16);
+    }
+    let mut with_singles = of.clone();
+    with_singles[5] = 100;
+    with_singles[77] = 101;
+    let one = sphere(1, 1, 8);
+    vec![
+        ("random", sphere(2, 150, 8), 8, labels(30, 5)),
+        ("clustered", clustered.clone(), 16, of.clone()),
+        ("duplicates", duplicated, 16, of),
+        ("collapsed", one.repeat(60), 8, labels(12, 5)),
+        ("classes of one", clustered, 16, with_singles),
+    ]
+}
+
+fn compare<B: Backend<f64>>(backend: &B) {
+    for (name, x, dim, labels) in cases() {
+        let got = retrieval(backend, &x, dim, &labels, &KS).unwrap();
+        let wanted = oracle::retrieval(&x, dim, &labels, &KS);
+        let pairs = got.recall.iter().zip(&wanted.recall);
+        let close = |a: f64, b: f64| (a - b).abs() < tolerance(Quantity::Retrieval, Double);
+        assert!(pairs.clone().all(|(a, b)| close(*a, *b)), "{name}: {got:?}, {wanted:?}");
+        assert!(close(got.r_precision, wanted.r_precision), "{name}: {got:?}, {wanted:?}");
+        assert!(close(got.map_at_r, wanted.map_at_r), "{name}: {got:?}, {wanted:?}");
+        assert_eq!(got.without_match, wanted.without_match, "{name}");
+    }
+}
+
+#[test]
+fn retrieval_is_brute_force_on_both_backends() {
+    compare(&Reference);
+    compare(&Fast::new(2).unwrap());
+}
+
+#[test]
+fn retrieval_in_single_precision_differs_by_ties_only() {
+    let fast = Fast::new(2).unwrap();
+    for (name, x, dim, labels) in cases() {
+        let got = retrieval(&fast, &single(&x), dim, &labels, &KS).unwrap();
+        let wanted = oracle::retrieval(&x, dim, &labels, &KS);
+        let error = (got.map_at_r - wanted.map_at_r).abs();
+        assert!(error < tolerance(Quantity::Retrieval, Precision::Single), "{name}: {error}");
+    }
+}
+
+#[test]
+fn a_collapsed_embedding_scores_near_zero() {
+    let x = sphere(1, 1, 8).repeat(60);
+    let got = retrieval(&Fast::new(1).unwrap(), &x, 8, &labels(12, 5), &KS).unwrap();
+    assert_eq!((got.recall[0], got.map_at_r), (0.0, 0.0));
+}
+
+#[derive(Deserialize)]
+struct Vectors {
+    cases: Vec<Labelings>,
+}
+
+#[derive(Deserialize)]
+struct Labelings {
+    one: Vec<u32>,
+    other: Vec<u32>,
+    nmi: f64,
+    nmi_geometric: f64,
+    ami: f64,
+}
+
+#[test]
+fn agreement_is_that_of_scikit_learn() {
+    let vectors: Vectors = vectors::read("metrics");
+    for (at, case) in vectors.cases.into_iter().enumerate() {
+        let agreement = Agreement::of(&case.one, &case.other);
+        let pairs = [
+            (agreement.nmi_arithmetic(), case.nmi),
+            (agreement.nmi_geometric(), case.nmi_geometric),
+            (agreement.ami(), case.ami),
+        ];
+        for (got, wanted) in pairs {
+            assert!(
+                (got - wanted).abs() < tolerance(Quantity::Agreement, Double),
+                "case {at}: {got}, {wanted}"
+            );
+        }
+    }
+}

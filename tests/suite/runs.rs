@@ -1,0 +1,198 @@
+//! Training end to end: bytes that depend on the seed alone, runs that are broken off and taken up again, collapse.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::cli::{json, nearfar};
+
+/// A short run of a small network on the embedded set, with all that has a state: classes of their own boundary,
+/// momentum, Adam, norms.
+const SMALL: &str = "
+[model]
+kind = \"cnn\"
+dim = 16
+channels = [4, 8]
+[batch]
+classes = 8
+per_class = 4
+[boundary]
+mode = \"gradient\"
+rate = 0.001
+per_class = true
+per_image = true
+[train]
+steps = 24
+every = 6
+";
+
+/// All files of a folder.
+fn content(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(path).unwrap()))
+        .collect()
+}
+
+fn assert_same(one: &Path, other: &Path) {
+    let (one, other) = (content(one), content(other));
+    let names = |files: &BTreeMap<String, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&one), names(&other));
+    for (name, bytes) in &one {
+        assert!(bytes == &other[name], "{name} differs");
+    }
+}
+
+fn prepared() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("c.toml"), SMALL).unwrap();
+    folder
+}
+
+#[test]
+fn a_run_is_a_function_of_its_seed_and_of_nothing_else() {
+    let folder = prepared();
+    let at = folder.path();
+    let answer = json(at, &["train", "--config", "c.toml", "--out", "one", "--threads", "1"]);
+    for key in ["run", "steps", "seconds", "cpu_seconds", "device", "seed"] {
+        assert!(!answer[key].is_null(), "{key}");
+    }
+    assert!(answer["test"]["map_at_r"].is_number() && answer["baselines"]["raw"]["recall"]["1"].is_number());
+    json(at, &["train", "--config", "c.toml", "--out", "two", "--threads", "2"]);
+    assert_same(&at.join("one"), &at.join("two"));
+    let files: Vec<String> = content(&at.join("one")).into_keys().collect();
+    assert_eq!(files, ["config.toml", "metrics.jsonl", "model.safetensors", "report.html", "summary.json"]);
+    // Its own configuration makes the same run again; another seed makes another.
+    fs::copy(at.join("one/config.toml"), at.join("again.toml")).unwrap();
+    json(at, &["train", "--config", "again.toml", "--out", "three"]);
+    assert_same(&at.join("one"), &at.join("three"));
+    json(at, &["train", "--config", "c.toml", "--out", "four", "--seed", "1"]);
+    let model = |run: &str| fs::read(at.join(run).join("model.safetensors")).unwrap();
+    assert!(model("one") != model("four"));
+
+    // `embed` needs nothing but the run, and finds the quality that the run reported.
+    json(at, &["embed", "--run", "one", "--data", "kana", "--out", "E.npy", "--labels-out", "L.npy"]);
+    let eval = json(at, &["eval", "--embeddings", "E.npy", "--labels", "L.npy"]);
+    let reported = answer["test"]["recall"]["1"].as_f64().unwrap();
+    // One is counted in f64, the other in f32, where a tie within rounding may fall otherwise.
+    assert!((eval["recall"]["1"].as_f64().unwrap() - reported).abs() < 2e-3);
+}
+
+#[test]
+fn a_run_that_is_killed_goes_on_to_the_same_bytes() {
+    let folder = prepared();
+    let at = folder.path();
+    json(at, &["train", "--config", "c.toml", "--out", "whole"]);
+    let mut kills = 0;
+    // Killed at whatever point it has reached, as often as it takes to see it in the middle.
+    for delay in [0, 20, 60, 120] {
+        let run = at.join(format!("killed-{delay}"));
+        let mut child = Command::new(env!("CARGO_BIN_EXE_nearfar-under-test"))
+            .args(["train", "--config", "c.toml", "--out"])
+            .arg(&run)
+            .current_dir(at)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let begun = Instant::now();
+        while !run.join("state.safetensors").exists() && begun.elapsed() < Duration::from_secs(60) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_millis(delay));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        if run.join("model.safetensors").exists() {
+            continue; // it was faster
+        }
+        kills += 1;
+        // What a kill in the middle of a line would leave behind.
+        let metrics = run.join("metrics.jsonl");
+        fs::write(&metrics, fs::read_to_string(&metrics).unwrap() + "{\"step\":").unwrap();
+        json(at, &["train", "--resume", run.to_str().unwrap()]);
+        assert_same(&at.join("whole"), &run);
+    }
+    assert!(kills > 0, "no run was caught in the middle");
+}
+
+#[test]
+fn folders_of_runs_are_never_overwritten() {
+    let folder = prepared();
+    let at = folder.path();
+    fs::create_dir(at.join("taken")).unwrap();
+    let output = nearfar(at, &["train", "--config", "c.toml", "--out", "taken"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--resume"));
+    fs::write(at.join("file"), "").unwrap();
+    let output = nearfar(at, &["train", "--config", "c.toml", "--out", "file/run"]);
+    assert_eq!(output.status.code(), Some(1), "a folder in a file cannot be made");
+    for k in [1, 2] {
+        let answer = json(at, &["train", "--config", "c.toml", "--steps", "1"]);
+        assert_eq!(answer["run"], format!("runs/kana-{k}"));
+    }
+    let output = nearfar(at, &["train", "--resume", "runs/kana-1"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("finished"));
+    let output = nearfar(at, &["train", "--resume", "taken"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no run folder"));
+}
+
+#[test]
+fn every_loss_and_sampler_trains() {
+    let folder = prepared();
+    let at = folder.path();
+    let mut run = 0;
+    let mut train = |loss: &str, sampler: &str, extra: &[&str]| {
+        run += 1;
+        let out = format!("run-{run}");
+        let args = ["train", "--config", "c.toml", "--model", "mlp", "--steps", "3", "--every", "3"];
+        json(at, &[&args[..], &["--loss", loss, "--sampler", sampler, "--out", &out], extra].concat());
+        let metrics = fs::read_to_string(at.join(&out).join("metrics.jsonl")).unwrap();
+        let look: nearfar::record::Look = serde_json::from_str(metrics.lines().next().unwrap()).unwrap();
+        assert!(look.loss.is_finite() && look.loss >= 0.0, "{loss} {sampler}: {}", look.loss);
+    };
+    for loss in ["contrastive", "triplet", "triplet-l2", "margin"] {
+        for sampler in
+            ["uniform", "hard", "semihard", "semihard-band", "distance-weighted", "expected", "all"]
+        {
+            train(loss, sampler, &[]);
+        }
+    }
+    for sampler in ["uniform", "hard", "semihard", "semihard-band", "distance-weighted"] {
+        train("quadruplet", sampler, &[]);
+    }
+    for loss in ["npair", "lifted", "multi-similarity"] {
+        train(loss, "distance-weighted", &[]);
+    }
+    for form in ["paper", "batch"] {
+        for boundary in ["fixed", "gradient", "exact"] {
+            train(
+                "margin",
+                "distance-weighted",
+                &["--nu", "0.01", "--penalty", form, "--boundary", boundary],
+            );
+        }
+    }
+    for dimension in ["ambient", "effective", "fitted", "7.5"] {
+        train("margin", "distance-weighted", &["--dimension", dimension, "--optimizer", "sgd"]);
+    }
+}
+
+#[test]
+fn a_collapse_is_named_with_advice() {
+    let folder = TempDir::new().unwrap();
+    let at = folder.path();
+    // A linear map of constant inputs plus a hair: every sample lands on one point.
+    let rows: String =
+        (0..40).map(|i| format!("1000,1000,{},c{}\n", 1000.0 + f64::from(i) * 1e-3, i / 5)).collect();
+    fs::write(at.join("flat.csv"), rows).unwrap();
+    fs::write(at.join("c.toml"), "[model]\nkind = \"mlp\"\nhidden = [4]\ndim = 2\n[loss]\nkind = \"contrastive\"\nalpha = 0.0\n[sampler]\nkind = \"uniform\"\n[optimizer]\nrate = 0.05\nwarmup = 0\n[train]\nsteps = 400\nevery = 400\n").unwrap();
+    let output = nearfar(at, &["train", "--data", "flat.csv", "--config", "c.toml", "--out", "run"]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("collapsed") && text.contains("optimizer.rate"), "{text}");
+}
