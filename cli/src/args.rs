@@ -10,13 +10,13 @@ use crate::config::{
 };
 
 /// Deep metric learning: embeddings that pull samples of one class near and push others far.
-///
-/// Train on the embedded kana set, then look at the report:
-///
-///     nearfar train
-///     nearfar eval --embeddings E.npy --labels L.npy
 #[derive(Debug, Parser)]
-#[command(name = "nearfar", version, verbatim_doc_comment, propagate_version = true)]
+#[command(
+    name = "nearfar",
+    version,
+    propagate_version = true,
+    after_help = "Train on the embedded kana set, then look at the report:\n  nearfar train"
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

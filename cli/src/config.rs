@@ -349,6 +349,8 @@ pub struct AugmentConfig {
     pub scale: f64,
     /// Shear: 0.1 moves the top by a tenth of the height.
     pub shear: f64,
+    /// Share of the classes of a batch that are turned by right angles or mirrored, each as a whole: new classes.
+    pub symmetry: f64,
 }
 
 /// How long, and how often to look.
@@ -408,7 +410,7 @@ impl Config {
                 beta2: 0.999,
                 decay: 0.0,
             },
-            augment: AugmentConfig { shift: 2.0, rotation: 10.0, scale: 0.1, shear: 0.0 },
+            augment: AugmentConfig { shift: 2.0, rotation: 10.0, scale: 0.1, shear: 0.0, symmetry: 0.0 },
             train: TrainConfig { steps: 300, every: 50 },
         };
         match recipe {
@@ -427,7 +429,7 @@ impl Config {
                     ..best.sampler
                 },
                 optimizer: OptimizerConfig { rate: 1e-3, warmup: 0, floor: 1.0, ..best.optimizer },
-                augment: AugmentConfig { shift: 2.0, rotation: 0.0, scale: 0.0, shear: 0.0 },
+                augment: AugmentConfig { shift: 2.0, rotation: 0.0, scale: 0.0, shear: 0.0, symmetry: 0.0 },
                 train: TrainConfig { steps: 600, every: 100 },
                 ..best
             },

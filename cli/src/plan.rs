@@ -85,7 +85,8 @@ pub fn check(config: &Config) -> Result<()> {
     errors.range("augment.shift", augment.shift, 0.0, 1e4);
     errors.range("augment.rotation", augment.rotation, 0.0, 180.0);
     errors.range("augment.scale", augment.scale, 0.0, 0.9);
-    errors.range("augment.shear", augment.shear, 0.0, 2.0);
+    errors.range("augment.shear", augment.shear, 0.0, 0.9);
+    errors.range("augment.symmetry", augment.symmetry, 0.0, 1.0);
     errors.check(train.steps >= 1, || "train.steps = 0: nothing would be learned".into());
     errors.check(train.every >= 1, || "train.every = 0: there would be no look".into());
     errors.finish()

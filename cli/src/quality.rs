@@ -1,6 +1,6 @@
 //! Embedding whole sets, and their retrieval quality.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use nearfar_core::kernel::{Backend, SearchView};
 use nearfar_core::metric::retrieval::Retrieval;
 use nearfar_core::net::Network;
@@ -29,7 +29,10 @@ pub fn embed<B: Backend<f32>>(
         for (raw, input) in raw.chunks_exact(size).zip(input.chunks_exact_mut(size)) {
             normalization.apply(raw, input);
         }
-        let buffer = network.infer(&input[..count * size], count)?;
+        let buffer = network.infer(&input[..count * size], count).context(
+            "the network maps a sample to a point without direction: it is too narrow, or has collapsed \
+             (widen the model, lower optimizer.rate, or take another seed)",
+        )?;
         backend.download(buffer, out)?;
     }
     Ok(embeddings)

@@ -42,6 +42,8 @@ struct BatchState<B: Backend<f32>> {
     betas: Vec<f32>,
     device_betas: B::Buffer,
     draws: B::Draws,
+    /// Pairs that the exact boundary is fitted to.
+    observed: B::Draws,
     dx: B::Buffer,
     dbetas: B::Buffer,
 }
@@ -97,6 +99,7 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
                 betas: Vec::new(),
                 device_betas: backend.zeros(capacity)?,
                 draws: B::Draws::default(),
+                observed: B::Draws::default(),
                 dx: backend.zeros(capacity * dim)?,
                 dbetas: backend.zeros(capacity)?,
             },
@@ -136,6 +139,11 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
             );
         }
 
+        if self.config.boundary.mode == BoundaryMode::Exact {
+            let key = key.with_stream(Stream::Boundary);
+            backend.draw(view, &objective.observer(), key, &mut batch.observed)?;
+        }
+
         network.backward(&batch.dx)?;
         let rate = self.schedule.rate_at(step);
         network.update(self.optimizer, rate, step)?;
@@ -153,10 +161,10 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
         batch.anchors.extend(batch.labels.iter().copied().zip(batch.samples.iter().copied()));
         let key = Key::new(self.config.seed, Stream::Augment, step);
         let mut varied = vec![0.0; samples.size()];
-        for (place, (&sample, input)) in
-            batch.samples.iter().zip(batch.inputs.chunks_exact_mut(samples.size())).enumerate()
-        {
-            self.augmentation.apply(key, place as u32, samples.sample(sample as usize), &mut varied);
+        let inputs = batch.inputs.chunks_exact_mut(samples.size());
+        for (place, (&(class, sample), input)) in batch.anchors.iter().zip(inputs).enumerate() {
+            let place = [place as u32, class];
+            self.augmentation.apply(key, place, samples.sample(sample as usize), &mut varied);
             self.normalization.apply(&varied, input);
         }
     }
@@ -179,10 +187,11 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
                 self.boundary.step(&self.batch.anchors, &gradients, step);
             }
             BoundaryMode::Exact => {
-                let shot = self.shot()?;
-                let row = |i: u32| &shot.embeddings[i as usize * dim..][..dim];
-                let pairs: Vec<_> = shot
-                    .draws
+                let embeddings = self.embeddings()?;
+                let row = |i: u32| &embeddings[i as usize * dim..][..dim];
+                let pairs: Vec<_> = self
+                    .backend
+                    .download_draws(&self.batch.observed)?
                     .iter()
                     .flat_map(|Draw { triplet: t, .. }| {
                         [(t.anchor, t.positive, true), (t.anchor, t.negative, false)]
@@ -195,13 +204,17 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
         Ok(penalty)
     }
 
-    /// The last batch, for looks and for the exact boundary.
+    /// The last batch, for looks.
     pub fn shot(&self) -> Result<BatchShot> {
-        let dim = self.network.architecture().dim();
-        let mut embeddings = vec![0.0; self.batch.samples.len() * dim];
-        self.backend.download(self.network.embeddings(), &mut embeddings)?;
         let draws = self.backend.download_draws(&self.batch.draws)?;
-        Ok(BatchShot { embeddings, labels: self.batch.labels.clone(), draws })
+        Ok(BatchShot { embeddings: self.embeddings()?, labels: self.batch.labels.clone(), draws })
+    }
+
+    /// Embeddings of the last batch, on the host.
+    fn embeddings(&self) -> Result<Vec<f32>> {
+        let mut embeddings = vec![0.0; self.batch.samples.len() * self.network.architecture().dim()];
+        self.backend.download(self.network.embeddings(), &mut embeddings)?;
+        Ok(embeddings)
     }
 
     /// The network.

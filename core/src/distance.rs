@@ -62,14 +62,15 @@ pub fn distance<T: Scalar>(x: &[T], y: &[T]) -> T {
 }
 
 /// `|x - y|²` from `|x|²`, `|y|²` and `x·y`; if the two are so near that this loses its digits, from `exact` [R2].
-pub(crate) fn squared_from_product<T: Scalar>(xx: T, yy: T, xy: T, exact: impl FnOnce() -> T) -> T {
+///
+/// ```
+/// use nearfar_core::{squared_distance, squared_from_product};
+/// let (x, y) = ([1.0_f32, 0.0], [0.0, 1.0]);
+/// assert_eq!(squared_from_product(1.0, 1.0, 0.0, || squared_distance(&x, &y)), 2.0);
+/// ```
+pub fn squared_from_product<T: Scalar>(xx: T, yy: T, xy: T, exact: impl FnOnce() -> T) -> T {
     let squared = xx + yy - T::TWO * xy;
     if squared > T::from_f64(0.5 * NEAR) * (xx + yy) { squared } else { exact() }
-}
-
-/// `1/d`, and 0 at `d = 0`: the subgradient of the distance.
-pub(crate) fn inverse_or_zero<T: Scalar>(distance: T) -> T {
-    if distance > T::ZERO { T::ONE / distance } else { T::ZERO }
 }
 
 /// Why a row has no direction.

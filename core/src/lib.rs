@@ -47,7 +47,9 @@ pub use boundary::{Boundary, BoundaryStep, Kink, exact_boundary};
 #[cfg(feature = "alloc")]
 pub use compose::{ComposeError, Composer, SmallClass};
 pub use density::{Density, DensityError, effective_dimension, fitted_dimension};
-pub use distance::{RowError, distance, dot, normalize_row, normalize_row_backward, squared_distance};
+pub use distance::{
+    RowError, distance, dot, normalize_row, normalize_row_backward, squared_distance, squared_from_product,
+};
 pub use draw::pick;
 pub use loss::{
     Contrastive, Lifted, Loss, LossError, LossReport, Margin, MultiSimilarity, NPair, Objective,

@@ -52,6 +52,8 @@ pub enum Stream {
     Split = 7,
     /// Clustering: item = centre.
     Cluster = 8,
+    /// Pairs that a boundary is fitted to: item = anchor, index = draw.
+    Boundary = 9,
 }
 
 /// The place of a random number: a seed, what it is for, and the step.

@@ -97,6 +97,13 @@ impl<T: Scalar> Weighting<T> {
         Self::new(dimension, self.cap, self.far, self.empty)
     }
 
+    /// The same weighting with no far cut in place of one that follows a boundary.
+    #[must_use]
+    pub fn without_active_cut(&self) -> Self {
+        let far = if matches!(self.far, FarCut::Active { .. }) { FarCut::None } else { self.far };
+        Self { far, ..self.clone() }
+    }
+
     /// The law that is inverted.
     #[must_use]
     pub const fn density(&self) -> &Density {

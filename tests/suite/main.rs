@@ -4,6 +4,7 @@ mod backends;
 mod cli;
 mod complete;
 mod density;
+mod freestanding;
 mod isotonic;
 mod losses;
 mod metrics;

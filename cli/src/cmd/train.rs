@@ -37,12 +37,13 @@ pub(super) fn run(args: &TrainArgs, common: &Common) -> Result<Answer> {
         config.train.steps = steps_of(epochs, &config, &data, &backend)?;
     }
     let mut trainer = Trainer::new(&backend, &config, &data)?;
+    let baselines = baselines(&data, &backend, &mut trainer)?;
     // Only now, with everything checked, does a folder come into being.
     let run = match resumed {
         Some((run, _)) => run,
         None => RunFolder::create(args.out.as_deref(), &data.name, &config)?,
     };
-    let summary = go(&run, &config, &data, &backend, &mut trainer)?;
+    let summary = go(&run, &config, &data, &backend, &mut trainer, baselines)?;
     let text = format!(
         "{}\nrun folder {}: open its report.html\n",
         report::scores_table(&summary),
@@ -107,6 +108,20 @@ fn steps_of<B: Backend<f32>>(epochs: f64, config: &Config, data: &DataSet, backe
     Ok(steps as u32)
 }
 
+/// What the unseen classes score by their raw values, and by the network before its first step.
+fn baselines<B: Backend<f32>>(
+    data: &DataSet,
+    backend: &B,
+    trainer: &mut Trainer<'_, B>,
+) -> Result<Baselines> {
+    let (test, dim) = (&data.test, trainer.network().architecture().dim());
+    let untrained = trainer.embed(test)?;
+    Ok(Baselines {
+        raw: quality::scores(backend, &quality::raw(test), test.size(), &test.labels)?,
+        untrained: quality::scores(backend, &untrained, dim, &test.labels)?,
+    })
+}
+
 /// The run itself: from its first step, or from where it was saved, to its report.
 fn go<B: Backend<f32>>(
     run: &RunFolder,
@@ -114,15 +129,11 @@ fn go<B: Backend<f32>>(
     data: &DataSet,
     backend: &B,
     trainer: &mut Trainer<'_, B>,
+    baselines: Baselines,
 ) -> Result<Summary> {
-    let untrained = trainer.embed(&data.test)?;
-    let dim = untrained.len() / data.test.count();
-    let quality_of = |embeddings: &[f32], dim: usize, samples: &Samples| -> Result<Scores> {
+    let dim = trainer.network().architecture().dim();
+    let quality_of = |embeddings: &[f32], samples: &Samples| -> Result<Scores> {
         quality::scores(backend, embeddings, dim, &samples.labels)
-    };
-    let baselines = Baselines {
-        raw: quality_of(&quality::raw(&data.test), data.test.size(), &data.test)?,
-        untrained: quality_of(&untrained, dim, &data.test)?,
     };
     let card = ModelCard {
         architecture: trainer.network().architecture().clone(),
@@ -146,7 +157,7 @@ fn go<B: Backend<f32>>(
             let shot = trainer.shot()?;
             let validation = match data.validation.count() {
                 0 => None,
-                _ => Some(quality_of(&trainer.embed(&data.validation)?, dim, &data.validation)?),
+                _ => Some(quality_of(&trainer.embed(&data.validation)?, &data.validation)?),
             };
             let look = since.look(done, trainer.epoch(), &shot, trainer.boundary(), validation)?;
             run.save(&look, &card, &trainer.state()?)?;
@@ -163,7 +174,7 @@ fn go<B: Backend<f32>>(
         device: "cpu".into(),
         train: [data.train.count(), data.train.classes.len()],
         unseen: [data.test.count(), data.test.classes.len()],
-        test: quality_of(&embeddings, dim, &data.test)?,
+        test: quality_of(&embeddings, &data.test)?,
         baselines,
     };
     let story = Story {

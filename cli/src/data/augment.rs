@@ -2,8 +2,12 @@
 //!
 //! What happens to an image is a function of the seed, the step and its place in the batch alone. Where the image
 //! does not reach, the mean of its border is taken, channel by channel and before normalisation: on a plain
-//! background that is the background, whatever its colour. Left out: mirroring (a mirrored letter is another
-//! letter) and noise.
+//! background that is the background, whatever its colour.
+//!
+//! A letter that is turned by a right angle or mirrored is another letter, so that is done to whole classes: with
+//! [`AugmentConfig::symmetry`] some classes of a batch are shown turned or mirrored, every sample of a class alike,
+//! and the network meets up to eight times as many classes. (Santoro, Bartunov, Botvinick, Wierstra, Lillicrap,
+//! "Meta-learning with memory-augmented neural networks", ICML 2016, section 4.1, turn Omniglot's classes.)
 
 use anyhow::{Result, ensure};
 use nearfar_core::Key;
@@ -16,16 +20,17 @@ use crate::config::AugmentConfig;
 /// x' = t + centre + (1 + f) R(phi) S(k) (x - centre)      S(k) moves a pixel k * height-from-centre to the side
 /// t_x, t_y in ±shift     phi in ±rotation     f in ±scale     k in ±shear       uniform, independent
 /// ```
-/// Values between pixels are bilinear.
+/// Values between pixels are bilinear. Before that, with probability `symmetry`, all samples of a class are turned or
+/// mirrored by one of the eight symmetries of the square; of the four of the rectangle if the sides differ.
 ///
 /// ```
 /// use nearfar::config::AugmentConfig;
 /// use nearfar::data::augment::Augmentation;
 /// use nearfar_core::{Key, Stream};
-/// let config = AugmentConfig { shift: 2.0, rotation: 10.0, scale: 0.1, shear: 0.0 };
+/// let config = AugmentConfig { shift: 2.0, rotation: 10.0, scale: 0.1, shear: 0.0, symmetry: 0.5 };
 /// let augmentation = Augmentation::new(&config, [28, 28, 1])?;
 /// let (image, mut out) = (vec![7.0; 28 * 28], vec![0.0; 28 * 28]);
-/// augmentation.apply(Key::new(0, Stream::Augment, 1), 0, &image, &mut out);
+/// augmentation.apply(Key::new(0, Stream::Augment, 1), [0, 0], &image, &mut out);
 /// // A blank page stays one.
 /// assert!(out.iter().all(|value: &f32| (value - 7.0).abs() < 1e-5));
 /// # Ok::<(), anyhow::Error>(())
@@ -38,12 +43,28 @@ pub struct Augmentation {
     rotation: f64,
     scale: f64,
     shear: f64,
+    symmetry: f64,
 }
 
+/// A symmetry of the square about its centre: where `[x, y]` was before, as two rows of a matrix.
+type Symmetry = [[f64; 2]; 2];
+
+/// The four of a rectangle come first; the last four exchange its sides.
+const SYMMETRIES: [Symmetry; 8] = [
+    [[1.0, 0.0], [0.0, 1.0]],
+    [[-1.0, 0.0], [0.0, -1.0]],
+    [[-1.0, 0.0], [0.0, 1.0]],
+    [[1.0, 0.0], [0.0, -1.0]],
+    [[0.0, 1.0], [-1.0, 0.0]],
+    [[0.0, -1.0], [1.0, 0.0]],
+    [[0.0, 1.0], [1.0, 0.0]],
+    [[0.0, -1.0], [-1.0, 0.0]],
+];
+
 impl Augmentation {
-    /// Checks the ranges: shift within the image, rotation at most 180°, scale and shear below 1.
+    /// Checks the ranges: shift within the image, rotation at most 180°, scale and shear below 1, symmetry a share.
     pub fn new(config: &AugmentConfig, shape: [usize; 3]) -> Result<Self> {
-        let &AugmentConfig { shift, rotation, scale, shear } = config;
+        let &AugmentConfig { shift, rotation, scale, shear, symmetry } = config;
         let [height, width, _] = shape;
         let is_vector = height == 1 && width == 1;
         let side = if is_vector { f64::INFINITY } else { height.min(width) as f64 };
@@ -57,29 +78,31 @@ impl Augmentation {
         );
         ensure!((0.0..1.0).contains(&scale), "augment.scale is {scale}; it lies in [0, 1)");
         ensure!((0.0..1.0).contains(&shear), "augment.shear is {shear}; it lies in [0, 1)");
-        let off = is_vector || (shift == 0.0 && rotation == 0.0 && scale == 0.0 && shear == 0.0);
-        let on = if off { 0.0 } else { 1.0 };
+        ensure!((0.0..=1.0).contains(&symmetry), "augment.symmetry is {symmetry}; it lies in [0, 1]");
+        let on = if is_vector { 0.0 } else { 1.0 };
         Ok(Self {
             shape,
             shift: shift * on,
             rotation: rotation.to_radians() * on,
             scale: scale * on,
             shear: shear * on,
+            symmetry: symmetry * on,
         })
     }
 
     /// Writes a variation of the raw sample `raw` to `out`, both `[height, width, channels]`, or it panics.
     ///
-    /// `key` gives the seed and the step, `item` the place in the batch; indices 0 to 4 are drawn.
-    pub fn apply(&self, key: Key, item: u32, raw: &[f32], out: &mut [f32]) {
+    /// `key` gives the seed and the step; indices 0 to 4 are drawn for the place in the batch, 5 and 6 for the class.
+    pub fn apply(&self, key: Key, [place, class]: [u32; 2], raw: &[f32], out: &mut [f32]) {
         let [height, width, channels] = self.shape;
         let size = height * width * channels;
         assert!(raw.len() == size && out.len() == size, "a sample has {size} values");
-        if [self.shift, self.rotation, self.scale, self.shear] == [0.0; 4] {
+        if [self.shift, self.rotation, self.scale, self.shear, self.symmetry] == [0.0; 5] {
             out.copy_from_slice(raw);
             return;
         }
-        let within = |range: f64, index| range * (2.0 * key.uniform(item, index) - 1.0);
+        let [[xx, xy], [yx, yy]] = self.symmetry_of(key, class);
+        let within = |range: f64, index| range * (2.0 * key.uniform(place, index) - 1.0);
         let (right, down) = (within(self.shift, 0), within(self.shift, 1));
         let (sin, cos) = within(self.rotation, 2).sin_cos();
         let grow = 1.0 + within(self.scale, 3);
@@ -88,13 +111,25 @@ impl Augmentation {
         let (middle_y, middle_x) = ((height as f64 - 1.0) / 2.0, (width as f64 - 1.0) / 2.0);
         for y in 0..height {
             for x in 0..width {
-                // From where it is seen back to where it was: turned back, unscaled, unsheared.
+                // From where it is seen back to where it was: turned back, unscaled, unsheared, its class as it was.
                 let (dx, dy) = (x as f64 - middle_x - right, y as f64 - middle_y - down);
                 let (u, v) = ((cos * dx + sin * dy) / grow, (cos * dy - sin * dx) / grow);
-                let at = [v + middle_y, u - shear * v + middle_x];
+                let u = u - shear * v;
+                let at = [yx * u + yy * v + middle_y, xx * u + xy * v + middle_x];
                 let pixel = &mut out[(y * width + x) * channels..][..channels];
                 bilinear(raw, self.shape, &fill, at, pixel);
             }
+        }
+    }
+
+    /// How the samples of a class are turned or mirrored in the batch of `key`.
+    fn symmetry_of(&self, key: Key, class: u32) -> Symmetry {
+        let [height, width, _] = self.shape;
+        let count = if height == width { 8 } else { 4 };
+        if key.uniform(class, 5) < self.symmetry {
+            SYMMETRIES[key.below(class, 6, count)]
+        } else {
+            SYMMETRIES[0]
         }
     }
 }
@@ -145,7 +180,8 @@ mod tests {
 
     use super::*;
 
-    const NONE: AugmentConfig = AugmentConfig { shift: 0.0, rotation: 0.0, scale: 0.0, shear: 0.0 };
+    const NONE: AugmentConfig =
+        AugmentConfig { shift: 0.0, rotation: 0.0, scale: 0.0, shear: 0.0, symmetry: 0.0 };
 
     fn key(step: u32) -> Key {
         Key::new(5, Stream::Augment, step)
@@ -153,7 +189,7 @@ mod tests {
 
     fn varied(config: &AugmentConfig, shape: [usize; 3], step: u32, item: u32, raw: &[f32]) -> Vec<f32> {
         let mut out = vec![f32::NAN; raw.len()];
-        Augmentation::new(config, shape).unwrap().apply(key(step), item, raw, &mut out);
+        Augmentation::new(config, shape).unwrap().apply(key(step), [item, 0], raw, &mut out);
         out
     }
 
@@ -179,13 +215,13 @@ mod tests {
     fn no_range_changes_nothing_and_neither_does_a_vector() {
         let raw: Vec<f32> = (0..12).map(|v| v as f32).collect();
         assert_eq!(varied(&NONE, [2, 2, 3], 0, 0, &raw), raw);
-        let all = AugmentConfig { shift: 2.0, rotation: 10.0, scale: 0.1, shear: 0.1 };
+        let all = AugmentConfig { shift: 2.0, rotation: 10.0, scale: 0.1, shear: 0.1, symmetry: 0.5 };
         assert_eq!(varied(&all, [1, 1, 12], 0, 0, &raw), raw);
     }
 
     #[test]
     fn a_variation_is_a_function_of_its_place() {
-        let config = AugmentConfig { shift: 2.0, rotation: 10.0, scale: 0.1, shear: 0.1 };
+        let config = AugmentConfig { shift: 2.0, rotation: 10.0, scale: 0.1, shear: 0.1, symmetry: 0.5 };
         let of = |step, item| varied(&config, [21, 21, 1], step, item, &dot(3, 2));
         assert_eq!(of(1, 2), of(1, 2));
         assert_ne!(of(1, 2), of(2, 2));
@@ -223,8 +259,41 @@ mod tests {
     }
 
     #[test]
+    fn a_class_is_turned_as_a_whole_and_every_symmetry_comes_about() {
+        // All pixels differ, so a symmetry is known by its image; on whole pixels it moves them exactly.
+        let (square, wide) = ([3, 3, 1], [2, 3, 1]);
+        let raw: Vec<f32> = (0..9).map(|v| v as f32).collect();
+        let augmentation =
+            |shape, share| Augmentation::new(&AugmentConfig { symmetry: share, ..NONE }, shape).unwrap();
+        let seen = |shape: [usize; 3], share, place| -> std::collections::BTreeSet<Vec<u32>> {
+            let turned = |class| {
+                let size = shape[0] * shape[1];
+                let mut out = vec![f32::NAN; size];
+                augmentation(shape, share).apply(key(1), [place, class], &raw[..size], &mut out);
+                out.iter().map(|&v| v as u32).collect()
+            };
+            (0..200).map(turned).collect()
+        };
+        // The chance that one of eight is missing after 200 draws is 8 (7/8)^200 < 1e-10.
+        let all = seen(square, 1.0, 0);
+        assert_eq!(all.len(), 8);
+        assert!(all.contains(&vec![2, 5, 8, 1, 4, 7, 0, 3, 6]), "a quarter turn");
+        assert!(all.contains(&vec![0, 3, 6, 1, 4, 7, 2, 5, 8]), "the diagonal as a mirror");
+        assert_eq!(seen(wide, 1.0, 0).len(), 4);
+        assert_eq!(seen(square, 0.0, 0).len(), 1);
+        for class in 0..50 {
+            let of = |place| {
+                let mut out = vec![f32::NAN; 9];
+                augmentation(square, 0.5).apply(key(1), [place, class], &raw, &mut out);
+                out
+            };
+            assert_eq!(of(0), of(7), "all samples of class {class}");
+        }
+    }
+
+    #[test]
     fn a_plain_background_stays_plain_in_every_channel() {
-        let config = AugmentConfig { shift: 5.0, rotation: 180.0, scale: 0.5, shear: 0.5 };
+        let config = AugmentConfig { shift: 5.0, rotation: 180.0, scale: 0.5, shear: 0.5, symmetry: 0.5 };
         let raw: Vec<f32> = [255.0, 0.0, 31.0].repeat(12 * 9);
         for item in 0..20 {
             let out = varied(&config, [12, 9, 3], 0, item, &raw);
@@ -235,7 +304,7 @@ mod tests {
 
     #[test]
     fn values_stay_within_those_of_the_image() {
-        let config = AugmentConfig { shift: 4.0, rotation: 90.0, scale: 0.5, shear: 0.5 };
+        let config = AugmentConfig { shift: 4.0, rotation: 90.0, scale: 0.5, shear: 0.5, symmetry: 0.5 };
         let raw: Vec<f32> = (0..21 * 21).map(|place| ((place * 7919) % 256) as f32).collect();
         for item in 0..20 {
             let out = varied(&config, [21, 21, 1], 3, item, &raw);
@@ -251,6 +320,7 @@ mod tests {
                 AugmentConfig { rotation: bad, ..NONE },
                 AugmentConfig { scale: bad, ..NONE },
                 AugmentConfig { shear: bad, ..NONE },
+                AugmentConfig { symmetry: bad, ..NONE },
             ] {
                 assert!(Augmentation::new(&config, [28, 28, 1]).is_err(), "{config:?}");
             }

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use super::{Loss, LossReport, Objective, Reduction};
 use crate::Scalar;
 use crate::batch::Embeddings;
-use crate::distance::{distance, dot, inverse_or_zero};
+use crate::distance::{distance, dot};
 use crate::sample::{Draw, Row};
 
 /// What the terms met so far come to.
@@ -38,6 +38,11 @@ impl Terms {
         self.active += other.active;
         self.terms += other.terms;
     }
+}
+
+/// `1/d`, and 0 at `d = 0`: the subgradient of the distance.
+fn inverse_or_zero<T: Scalar>(distance: T) -> T {
+    if distance > T::ZERO { T::ONE / distance } else { T::ZERO }
 }
 
 /// How a pair of embeddings pulls on each other: `dx_i += same x_i + cross x_j`, and the same with i and j swapped.

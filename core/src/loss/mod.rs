@@ -143,6 +143,21 @@ impl<T: Scalar> Objective<T> {
         self.reduction
     }
 
+    /// What a boundary is fitted to: the same, but negatives are drawn, and without an active cut.
+    ///
+    /// A cut that follows the boundary leaves only negatives which push it down; fitted to those, it would fall
+    /// without end. Unchanged for samplers that know no cut.
+    #[must_use]
+    pub fn observer(&self) -> Self {
+        let sampler = match &self.sampler {
+            Sampler::DistanceWeighted(w) | Sampler::Expected(w) => {
+                Sampler::DistanceWeighted(w.without_active_cut())
+            }
+            other => other.clone(),
+        };
+        Self { sampler, ..self.clone() }
+    }
+
     /// The same with the density of another dimension inverted; unchanged if no density is.
     pub fn with_dimension(&self, dimension: f64) -> Result<Self, WeightingError> {
         let sampler = match &self.sampler {

@@ -201,7 +201,15 @@ impl<T: Scalar> Sampler<T> {
     /// Probabilities of the negatives of one anchor up to the factor `1 / total`, for the rules that draw nothing:
     /// the weights of [`Expected`](Self::Expected), its policy for empty rows applied, or 1 for every negative.
     /// Returns the total.
-    pub(crate) fn row_weights(&self, row: &Row<'_, T>, weights: &mut [T]) -> f64 {
+    ///
+    /// ```
+    /// use nearfar_core::{Row, Sampler};
+    /// let row = Row { anchor: 0, labels: &[5, 5, 6, 7], distances: &[0.0, 0.8, 0.6, 1.1], beta: 1.2 };
+    /// let mut weights = [0.0; 4];
+    /// assert_eq!(Sampler::All.row_weights(&row, &mut weights), 2.0);
+    /// assert_eq!(weights, [0.0, 0.0, 1.0, 1.0]);
+    /// ```
+    pub fn row_weights(&self, row: &Row<'_, T>, weights: &mut [T]) -> f64 {
         if let Some(weighting) = self.weighting() {
             return weighted::row(weighting, row, weights).0.total;
         }
