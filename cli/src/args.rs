@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{
-    BoundaryMode, EmptyKind, LossKind, ModelKind, OptimizerKind, PenaltyKind, Recipe, ReductionKind,
-    SamplerKind, SmallClasses,
+    BoundaryMode, EmptyKind, LossKind, ModelKind, OptimizerKind, PenaltyKind, ReductionKind, SamplerKind,
+    SmallClasses,
 };
+use crate::recipe::Recipe;
 
 /// Deep metric learning: embeddings that pull samples of one class near and push others far.
 #[derive(Debug, Parser)]

@@ -10,16 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-/// Where the numbers of a run start from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Recipe {
-    /// What works best on validation classes: the boundary and the dimension are found from the data.
-    #[default]
-    Best,
-    /// The numbers of the paper: n = D, beta 1.2, alpha 0.2, cap at 0.5, five samples a class.
-    Paper,
-}
+use crate::recipe::Recipe;
 
 /// Everything that decides a run, but for the machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -341,14 +332,16 @@ pub struct OptimizerConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AugmentConfig {
-    /// Shift in pixels.
-    pub shift: f64,
+    /// Shift in whole pixels.
+    pub shift: u32,
     /// Rotation in degrees.
     pub rotation: f64,
     /// Change of size: 0.1 is 10 % up or down.
     pub scale: f64,
     /// Shear: 0.1 moves the top by a tenth of the height.
     pub shear: f64,
+    /// Share of the samples that are turned, scaled and sheared; the others stay sharp.
+    pub share: f64,
     /// Share of the classes of a batch that are turned by right angles or mirrored, each as a whole: new classes.
     pub symmetry: f64,
 }
@@ -357,85 +350,13 @@ pub struct AugmentConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
-    /// Steps in all.
+    /// Steps in all; 0 chooses them by the number of training samples.
     pub steps: u32,
-    /// Steps between two looks at the validation classes and two saved states.
+    /// Steps between two looks at the validation classes and two saved states; 0 looks six times.
     pub every: u32,
 }
 
 impl Config {
-    /// The numbers of a recipe.
-    #[must_use]
-    pub fn recipe(recipe: Recipe) -> Self {
-        let best = Self {
-            seed: 0,
-            data: DataConfig { source: "kana".into(), validation: 0.1, test: 0.5, split_seed: 0 },
-            model: ModelConfig {
-                kind: ModelKind::Cnn,
-                dim: 128,
-                hidden: vec![512, 256],
-                channels: vec![32, 64, 128],
-            },
-            batch: BatchConfig { classes: 48, per_class: 5, small_classes: SmallClasses::Take },
-            loss: LossConfig {
-                kind: LossKind::Margin,
-                alpha: 0.2,
-                alpha2: 0.1,
-                scale: 16.0,
-                nu: 0.0,
-                penalty: PenaltyKind::Batch,
-                reduction: ReductionKind::MeanActive,
-            },
-            boundary: BoundaryConfig {
-                start: 0.8,
-                mode: BoundaryMode::Fixed,
-                rate: 1e-3,
-                momentum: 0.9,
-                per_class: false,
-                per_image: false,
-            },
-            sampler: SamplerConfig {
-                kind: SamplerKind::DistanceWeighted,
-                dimension: Dimension::Named(DimensionName::Effective),
-                near: 0.5,
-                far: Far::Named(FarName::Active),
-                empty: EmptyKind::Skip,
-            },
-            optimizer: OptimizerConfig {
-                kind: OptimizerKind::Adam,
-                rate: 2e-3,
-                warmup: 20,
-                floor: 0.0,
-                momentum: 0.9,
-                beta2: 0.999,
-                decay: 0.0,
-            },
-            augment: AugmentConfig { shift: 2.0, rotation: 10.0, scale: 0.1, shear: 0.0, symmetry: 0.0 },
-            train: TrainConfig { steps: 300, every: 50 },
-        };
-        match recipe {
-            Recipe::Best => best,
-            Recipe::Paper => Self {
-                batch: BatchConfig { classes: 24, ..best.batch },
-                boundary: BoundaryConfig {
-                    start: 1.2,
-                    mode: BoundaryMode::Gradient,
-                    per_class: true,
-                    ..best.boundary
-                },
-                sampler: SamplerConfig {
-                    dimension: Dimension::Named(DimensionName::Ambient),
-                    far: Far::Number(1.4),
-                    ..best.sampler
-                },
-                optimizer: OptimizerConfig { rate: 1e-3, warmup: 0, floor: 1.0, ..best.optimizer },
-                augment: AugmentConfig { shift: 2.0, rotation: 0.0, scale: 0.0, shear: 0.0, symmetry: 0.0 },
-                train: TrainConfig { steps: 600, every: 100 },
-                ..best
-            },
-        }
-    }
-
     /// A recipe overlaid by a TOML text, which may name any part of [`Config`].
     pub fn overlay(recipe: Recipe, text: &str) -> Result<Self> {
         let mut base = toml::Table::try_from(Self::recipe(recipe)).context("a recipe is a table")?;

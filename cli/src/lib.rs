@@ -12,6 +12,7 @@ pub mod look;
 pub mod model;
 pub mod plan;
 pub mod quality;
+pub mod recipe;
 pub mod record;
 pub mod report;
 pub mod run;

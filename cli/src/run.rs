@@ -16,8 +16,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use nearfar_core::net::Tensor;
 
-use crate::config::{Config, Recipe};
+use crate::config::Config;
 use crate::model::{ModelCard, ModelFile};
+use crate::recipe::Recipe;
 use crate::record::{Look, Summary};
 use crate::report;
 use crate::write::replace_file;

@@ -60,3 +60,8 @@ pub use noise::{NoiseError, gradient_noise};
 pub use rng::{Key, Stream, philox4x32_10, shuffle};
 pub use sample::{Draw, DrawReport, Row, Sampler};
 pub use weight::{Cap, EmptyRow, FarCut, RowWeights, Weighting, WeightingError};
+
+/// The program in the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use nearfar::args::Part;
-use nearfar::config::{Config, Recipe};
+use nearfar::{config::Config, recipe::Recipe};
 use nearfar::data::{load_all, npy};
 use nearfar::model::ModelFile;
 use nearfar::plan;

@@ -213,6 +213,25 @@ fn bad_tuples_are_named_with_their_line() {
     }
 }
 
+/// A zip archive of one member that is not compressed.
+fn stored_zip(name: &str, content: &[u8]) -> Vec<u8> {
+    let crc = {
+        let mut crc = flate2::Crc::new();
+        crc.update(content);
+        crc.sum()
+    };
+    let (size, length) = ((content.len() as u32).to_le_bytes(), (name.len() as u16).to_le_bytes());
+    // Version 2.0, no flags, stored, no time; then checksum, both sizes, name's length, no extra field.
+    let common =
+        [&[20, 0, 0, 0, 0, 0, 0, 0, 0, 0][..], &crc.to_le_bytes(), &size, &size, &length, &[0, 0]].concat();
+    let local = [&b"PK\x03\x04"[..], &common, name.as_bytes(), content].concat();
+    let central = [&b"PK\x01\x02\x14\x00"[..], &common, &[0; 14], name.as_bytes()].concat();
+    let place = (local.len() as u32).to_le_bytes();
+    let central_size = (central.len() as u32).to_le_bytes();
+    let end = [&b"PK\x05\x06\0\0\0\0\x01\x00\x01\x00"[..], &central_size, &place, &[0, 0]].concat();
+    [local, central, end].concat()
+}
+
 #[test]
 fn bad_training_data_leave_nothing_behind() {
     let folder = TempDir::new().unwrap();
@@ -238,6 +257,12 @@ fn bad_training_data_leave_nothing_behind() {
     fs::create_dir_all(at.join("pictures/a")).unwrap();
     fs::write(at.join("pictures/a/x.png"), "this is text").unwrap();
     fs::write(at.join("broken.npz"), "PK\u{3}\u{4}nothing").unwrap();
+    // A whole archive whose member claims a million images and holds none.
+    let header = "{'descr': '|u1', 'fortran_order': False, 'shape': (1000000, 28, 28), }";
+    let mut member = b"\x93NUMPY\x01\x00".to_vec();
+    member.extend((header.len() as u16 + 1).to_le_bytes());
+    member.extend(format!("{header}\n").bytes());
+    fs::write(at.join("lying.npz"), stored_zip("images.npy", &member)).unwrap();
     fs::write(at.join("broken.csv.gz"), [0x1f, 0x8b, 8, 0, 1, 2]).unwrap();
     for (data, part) in [
         ("one.csv", "class"),
@@ -247,6 +272,7 @@ fn bad_training_data_leave_nothing_behind() {
         ("images-idx3-ubyte", "images-idx3-ubyte"),
         ("pictures", "x.png"),
         ("broken.npz", "broken.npz"),
+        ("lying.npz", "lying.npz"),
         ("broken.csv.gz", "broken.csv.gz"),
         ("absent", "absent"),
     ] {
@@ -263,11 +289,16 @@ fn bad_configurations_name_all_their_mistakes() {
         fs::write(at.join("c.toml"), toml).unwrap();
         failure(at, &["train", "--config", "c.toml", "--out", "run"])
     };
-    let error = train("[loss]\nalpha = -1\n[train]\nsteps = 0\n");
-    assert!(error.contains("alpha") && error.contains("train.steps"), "{error}");
+    let error = train("[loss]\nalpha = -1\n[optimizer]\nrate = 0\n");
+    assert!(error.contains("alpha") && error.contains("optimizer.rate"), "{error}");
     assert!(train("[loss]\nalfa = 1\n").contains("loss.alfa is not known"));
     assert!(train("not toml at all").contains("c.toml"));
     assert!(!at.join("run").exists());
+    // One hidden unit, dead for some sample: the network has no embedding of it, and the line says what to do.
+    let error = train("model = { kind = \"mlp\", hidden = [1], dim = 2 }");
+    assert!(error.contains("too narrow") && !at.join("run").exists(), "{error}");
+    let error = failure(at, &["train", "--out", "c.toml/run"]);
+    assert!(error.contains("c.toml/run"), "{error}");
     let error = failure(at, &["train", "--device", "cuda", "--out", "run"]);
     assert!(error.contains("--device cpu"), "{error}");
 }

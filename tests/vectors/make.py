@@ -187,24 +187,25 @@ def losses():
 
 
 def network():
-    """A small CNN, conv-norm-pool-relu twice, linear, normalise: forward, all gradients, running statistics,
+    """A small CNN, conv-pool-norm-relu twice, linear, normalise: forward, all gradients, running statistics,
     and three steps of AdamW and of SGD. Images are NHWC, conv weights [3, 3, in, out], linear weights [in, out]."""
     torch.manual_seed(4)
     batch, side, dim = 6, 9, 4
     x = torch.randn(batch, side, side, 2)
     out_gradient = torch.randn(batch, dim)
-    shapes = {"0.conv.weight": (3, 3, 2, 5), "1.norm.affine": (2, 5), "4.conv.weight": (3, 3, 5, 3),
-              "5.norm.affine": (2, 3), "8.linear.weight": (12, dim), "8.linear.bias": (dim,)}
+    shapes = {"0.conv.weight": (3, 3, 2, 5), "2.norm.affine": (2, 5), "4.conv.weight": (3, 3, 5, 3),
+              "6.norm.affine": (2, 3), "8.linear.weight": (12, dim), "8.linear.bias": (dim,)}
     start = {k: torch.randn(s) * 0.4 + (1.0 if "affine" in k else 0.0) for k, s in shapes.items()}
     running = [torch.zeros(5), torch.ones(5), torch.zeros(3), torch.ones(3)]
 
     def forward(p, stats_of=None):
         h = x.permute(0, 3, 1, 2)
-        for i, (conv, norm) in enumerate([("0.conv.weight", "1.norm.affine"), ("4.conv.weight", "5.norm.affine")]):
+        for i, (conv, norm) in enumerate([("0.conv.weight", "2.norm.affine"), ("4.conv.weight", "6.norm.affine")]):
             h = torch.nn.functional.conv2d(h, p[conv].permute(3, 2, 0, 1), padding=1)
+            h = torch.nn.functional.max_pool2d(h, 2)
             mean, var = (stats_of[2 * i], stats_of[2 * i + 1]) if stats_of else (torch.zeros(h.shape[1]), torch.ones(h.shape[1]))
             h = torch.nn.functional.batch_norm(h, mean, var, p[norm][0], p[norm][1], training=True, momentum=0.1, eps=1e-5)
-            h = torch.relu(torch.nn.functional.max_pool2d(h, 2))
+            h = torch.relu(h)
         h = h.permute(0, 2, 3, 1).reshape(batch, -1) @ p["8.linear.weight"] + p["8.linear.bias"]
         return h / h.norm(dim=1, keepdim=True)
 

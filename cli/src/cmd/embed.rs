@@ -5,10 +5,11 @@ use serde_json::json;
 
 use super::{Answer, backend};
 use crate::args::{Common, EmbedArgs};
-use crate::config::{Config, Recipe};
+use crate::config::Config;
 use crate::data::{self, npy};
 use crate::model::ModelFile;
 use crate::quality;
+use crate::recipe::Recipe;
 
 /// Samples that are embedded at once.
 const CHUNK: usize = 256;

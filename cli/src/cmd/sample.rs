@@ -6,8 +6,9 @@ use serde_json::json;
 
 use super::{Answer, backend, read_embedded, unit_rows};
 use crate::args::{Common, SampleArgs};
-use crate::config::{Config, Dimension, DimensionName, Far, Recipe, SamplerConfig};
+use crate::config::{Config, Dimension, DimensionName, Far, SamplerConfig};
 use crate::plan;
+use crate::recipe::Recipe;
 use crate::write::replace_file;
 
 pub(super) fn run(args: &SampleArgs, common: &Common) -> Result<Answer> {

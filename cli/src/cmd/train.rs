@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use cpu_time::ProcessTime;
 use indicatif::{ProgressBar, ProgressStyle};
-use nearfar_core::kernel::Backend;
+use nearfar_core::kernel::{Backend, SearchView};
 use serde_json::json;
 
 use super::{Answer, backend};
@@ -36,6 +36,7 @@ pub(super) fn run(args: &TrainArgs, common: &Common) -> Result<Answer> {
     if let (None, Some(epochs)) = (&resumed, args.epochs) {
         config.train.steps = steps_of(epochs, &config, &data, &backend)?;
     }
+    plan::settle(&mut config.train, data.train.count());
     let mut trainer = Trainer::new(&backend, &config, &data)?;
     let baselines = baselines(&data, &backend, &mut trainer)?;
     // Only now, with everything checked, does a folder come into being.
@@ -216,16 +217,20 @@ fn neighbours<B: Backend<f32>>(
     if height < 2 || width < 2 || !(channels == 1 || channels == 3) {
         return Ok(Vec::new());
     }
-    let (shown, k) = (SHOWN.0.min(samples.count()), SHOWN.1);
-    let mut buffer = backend.zeros(embeddings.len())?;
-    backend.upload(embeddings, &mut buffer)?;
-    let view = nearfar_core::kernel::SearchView {
-        embeddings: &buffer,
-        labels: &samples.labels,
-        count: samples.count(),
+    let (shown, k) = (SHOWN.0.min(samples.count()), SHOWN.1.min(samples.count() - 1));
+    let queries: Vec<usize> = (0..shown).map(|at| at * samples.count() / shown).collect();
+    let buffer_of = |values: &[f32]| -> Result<B::Buffer> {
+        let mut buffer = backend.zeros(values.len())?;
+        backend.upload(values, &mut buffer)?;
+        Ok(buffer)
     };
-    let nearest = backend.nearest(dim, k, view, None)?;
-    let k = k.min(samples.count() - 1);
+    let (all, labels) = (buffer_of(embeddings)?, &samples.labels[..]);
+    let asked: Vec<f32> = queries.iter().flat_map(|&i| &embeddings[i * dim..][..dim]).copied().collect();
+    let (asked, asked_labels) = (buffer_of(&asked)?, queries.iter().map(|&i| labels[i]).collect::<Vec<_>>());
+    let asked = SearchView { embeddings: &asked, labels: &asked_labels, count: shown };
+    // One more than shown, since a query finds itself too.
+    let among = SearchView { embeddings: &all, labels, count: samples.count() };
+    let nearest = backend.nearest(dim, k + 1, asked, Some(among))?;
     let picture = |i: usize| Picture {
         label: samples.classes[samples.labels[i] as usize].clone(),
         height,
@@ -233,13 +238,17 @@ fn neighbours<B: Backend<f32>>(
         channels,
         bytes: samples.sample(i).iter().map(|v| v.clamp(0.0, 255.0) as u8).collect(),
     };
-    Ok((0..shown)
-        .map(|at| at * samples.count() / shown)
-        .map(|query| Neighbours {
+    Ok(queries
+        .iter()
+        .zip(nearest.chunks_exact(k + 1))
+        .map(|(&query, nearest)| Neighbours {
             query: picture(query),
-            found: nearest[query * k..][..k]
+            found: nearest
                 .iter()
-                .map(|&j| (picture(j as usize), samples.labels[j as usize] == samples.labels[query]))
+                .map(|&j| j as usize)
+                .filter(|&j| j != query)
+                .take(k)
+                .map(|j| (picture(j), labels[j] == labels[query]))
                 .collect(),
         })
         .collect())

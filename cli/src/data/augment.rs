@@ -18,16 +18,17 @@ use crate::config::AugmentConfig;
 ///
 /// ```text
 /// x' = t + centre + (1 + f) R(phi) S(k) (x - centre)      S(k) moves a pixel k * height-from-centre to the side
-/// t_x, t_y in ±shift     phi in ±rotation     f in ±scale     k in ±shear       uniform, independent
+/// t_x, t_y in ±shift, whole     phi in ±rotation     f in ±scale     k in ±shear     uniform, independent
 /// ```
-/// Values between pixels are bilinear. Before that, with probability `symmetry`, all samples of a class are turned or
+/// Only a `share` of the samples is turned, scaled and sheared: values between pixels are bilinear, which blurs, and
+/// a network that saw no sharp image in training would meet its first one when it is used. Before that, with probability `symmetry`, all samples of a class are turned or
 /// mirrored by one of the eight symmetries of the square; of the four of the rectangle if the sides differ.
 ///
 /// ```
 /// use nearfar::config::AugmentConfig;
 /// use nearfar::data::augment::Augmentation;
 /// use nearfar_core::{Key, Stream};
-/// let config = AugmentConfig { shift: 2.0, rotation: 10.0, scale: 0.1, shear: 0.0, symmetry: 0.5 };
+/// let config = AugmentConfig { shift: 2, rotation: 10.0, scale: 0.1, shear: 0.0, share: 0.5, symmetry: 0.5 };
 /// let augmentation = Augmentation::new(&config, [28, 28, 1])?;
 /// let (image, mut out) = (vec![7.0; 28 * 28], vec![0.0; 28 * 28]);
 /// augmentation.apply(Key::new(0, Stream::Augment, 1), [0, 0], &image, &mut out);
@@ -38,11 +39,12 @@ use crate::config::AugmentConfig;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Augmentation {
     shape: [usize; 3],
-    shift: f64,
+    shift: u32,
     /// In radians.
     rotation: f64,
     scale: f64,
     shear: f64,
+    share: f64,
     symmetry: f64,
 }
 
@@ -62,15 +64,15 @@ const SYMMETRIES: [Symmetry; 8] = [
 ];
 
 impl Augmentation {
-    /// Checks the ranges: shift within the image, rotation at most 180°, scale and shear below 1, symmetry a share.
+    /// Checks the ranges: shift within the image, rotation at most 180°, scale and shear below 1, share and symmetry shares.
     pub fn new(config: &AugmentConfig, shape: [usize; 3]) -> Result<Self> {
-        let &AugmentConfig { shift, rotation, scale, shear, symmetry } = config;
+        let &AugmentConfig { shift, rotation, scale, shear, share, symmetry } = config;
         let [height, width, _] = shape;
         let is_vector = height == 1 && width == 1;
-        let side = if is_vector { f64::INFINITY } else { height.min(width) as f64 };
+        let side = height.min(width);
         ensure!(
-            shift >= 0.0 && shift.is_finite() && shift < side,
-            "augment.shift is {shift}; it must be at least 0 and less than the side, {side}"
+            is_vector || (shift as usize) < side,
+            "augment.shift is {shift}; it must be less than the side, {side}"
         );
         ensure!(
             (0.0..=180.0).contains(&rotation),
@@ -78,32 +80,38 @@ impl Augmentation {
         );
         ensure!((0.0..1.0).contains(&scale), "augment.scale is {scale}; it lies in [0, 1)");
         ensure!((0.0..1.0).contains(&shear), "augment.shear is {shear}; it lies in [0, 1)");
+        ensure!((0.0..=1.0).contains(&share), "augment.share is {share}; it lies in [0, 1]");
         ensure!((0.0..=1.0).contains(&symmetry), "augment.symmetry is {symmetry}; it lies in [0, 1]");
-        let on = if is_vector { 0.0 } else { 1.0 };
+        let (on, shift) = if is_vector { (0.0, 0) } else { (1.0, shift) };
         Ok(Self {
             shape,
-            shift: shift * on,
+            shift,
             rotation: rotation.to_radians() * on,
             scale: scale * on,
             shear: shear * on,
+            share,
             symmetry: symmetry * on,
         })
     }
 
     /// Writes a variation of the raw sample `raw` to `out`, both `[height, width, channels]`, or it panics.
     ///
-    /// `key` gives the seed and the step; indices 0 to 4 are drawn for the place in the batch, 5 and 6 for the class.
+    /// `key` gives the seed and the step; indices 0 to 4 and 7 are drawn for the place in the batch, 5 and 6 for the
+    /// class.
     pub fn apply(&self, key: Key, [place, class]: [u32; 2], raw: &[f32], out: &mut [f32]) {
         let [height, width, channels] = self.shape;
         let size = height * width * channels;
         assert!(raw.len() == size && out.len() == size, "a sample has {size} values");
-        if [self.shift, self.rotation, self.scale, self.shear, self.symmetry] == [0.0; 5] {
+        if self.shift == 0 && [self.rotation, self.scale, self.shear, self.symmetry] == [0.0; 4] {
             out.copy_from_slice(raw);
             return;
         }
         let [[xx, xy], [yx, yy]] = self.symmetry_of(key, class);
-        let within = |range: f64, index| range * (2.0 * key.uniform(place, index) - 1.0);
-        let (right, down) = (within(self.shift, 0), within(self.shift, 1));
+        let whole =
+            |index| key.below(place, index, 2 * self.shift as usize + 1) as f64 - f64::from(self.shift);
+        let (right, down) = (whole(0), whole(1));
+        let on = if key.uniform(place, 7) < self.share { 1.0 } else { 0.0 };
+        let within = |range: f64, index| on * range * (2.0 * key.uniform(place, index) - 1.0);
         let (sin, cos) = within(self.rotation, 2).sin_cos();
         let grow = 1.0 + within(self.scale, 3);
         let shear = within(self.shear, 4);
@@ -181,7 +189,7 @@ mod tests {
     use super::*;
 
     const NONE: AugmentConfig =
-        AugmentConfig { shift: 0.0, rotation: 0.0, scale: 0.0, shear: 0.0, symmetry: 0.0 };
+        AugmentConfig { shift: 0, rotation: 0.0, scale: 0.0, shear: 0.0, share: 1.0, symmetry: 0.0 };
 
     fn key(step: u32) -> Key {
         Key::new(5, Stream::Augment, step)
@@ -215,13 +223,15 @@ mod tests {
     fn no_range_changes_nothing_and_neither_does_a_vector() {
         let raw: Vec<f32> = (0..12).map(|v| v as f32).collect();
         assert_eq!(varied(&NONE, [2, 2, 3], 0, 0, &raw), raw);
-        let all = AugmentConfig { shift: 2.0, rotation: 10.0, scale: 0.1, shear: 0.1, symmetry: 0.5 };
+        let all =
+            AugmentConfig { shift: 2, rotation: 10.0, scale: 0.1, shear: 0.1, share: 1.0, symmetry: 0.5 };
         assert_eq!(varied(&all, [1, 1, 12], 0, 0, &raw), raw);
     }
 
     #[test]
     fn a_variation_is_a_function_of_its_place() {
-        let config = AugmentConfig { shift: 2.0, rotation: 10.0, scale: 0.1, shear: 0.1, symmetry: 0.5 };
+        let config =
+            AugmentConfig { shift: 2, rotation: 10.0, scale: 0.1, shear: 0.1, share: 1.0, symmetry: 0.5 };
         let of = |step, item| varied(&config, [21, 21, 1], step, item, &dot(3, 2));
         assert_eq!(of(1, 2), of(1, 2));
         assert_ne!(of(1, 2), of(2, 2));
@@ -230,14 +240,26 @@ mod tests {
 
     #[test]
     fn a_shift_moves_the_dot_by_what_was_drawn() {
-        let config = AugmentConfig { shift: 3.0, ..NONE };
+        let config = AugmentConfig { shift: 3, ..NONE };
+        let mut seen = [0; 7];
         for item in 0..50 {
             let [sum, down, right] = centre(&varied(&config, [21, 21, 1], 0, item, &dot(0, 0)));
-            let drawn = |index| 3.0 * (2.0 * key(0).uniform(item, index) - 1.0);
-            // Weights of four pixels in f32: a few units in the last place of 100.
-            assert!((sum - 100.0).abs() < 1e-4, "{sum}");
-            assert!((right - drawn(0)).abs() < 1e-5 && (down - drawn(1)).abs() < 1e-5, "{item}");
+            let drawn = |index| key(0).below(item, index, 7) as f64 - 3.0;
+            // Whole pixels: the dot stays a dot.
+            assert_eq!([sum, down, right], [100.0, drawn(1), drawn(0)], "{item}");
+            seen[(right + 3.0) as usize] += 1;
         }
+        // The chance that one of seven is missing after 50 draws is 7 (6/7)^50, 0.003; for this key none is.
+        assert!(seen.iter().all(|&count| count > 0), "{seen:?}");
+    }
+
+    #[test]
+    fn the_share_that_is_not_turned_stays_sharp() {
+        let config = AugmentConfig { rotation: 30.0, scale: 0.2, share: 0.4, ..NONE };
+        let sharp =
+            (0..500).filter(|&item| varied(&config, [21, 21, 1], 0, item, &dot(3, 6)) == dot(3, 6)).count();
+        // Binomial, 500 x 0.6: five standard deviations are 55.
+        assert!((245..=355).contains(&sharp), "{sharp}");
     }
 
     #[test]
@@ -293,7 +315,8 @@ mod tests {
 
     #[test]
     fn a_plain_background_stays_plain_in_every_channel() {
-        let config = AugmentConfig { shift: 5.0, rotation: 180.0, scale: 0.5, shear: 0.5, symmetry: 0.5 };
+        let config =
+            AugmentConfig { shift: 5, rotation: 180.0, scale: 0.5, shear: 0.5, share: 1.0, symmetry: 0.5 };
         let raw: Vec<f32> = [255.0, 0.0, 31.0].repeat(12 * 9);
         for item in 0..20 {
             let out = varied(&config, [12, 9, 3], 0, item, &raw);
@@ -304,7 +327,8 @@ mod tests {
 
     #[test]
     fn values_stay_within_those_of_the_image() {
-        let config = AugmentConfig { shift: 4.0, rotation: 90.0, scale: 0.5, shear: 0.5, symmetry: 0.5 };
+        let config =
+            AugmentConfig { shift: 4, rotation: 90.0, scale: 0.5, shear: 0.5, share: 1.0, symmetry: 0.5 };
         let raw: Vec<f32> = (0..21 * 21).map(|place| ((place * 7919) % 256) as f32).collect();
         for item in 0..20 {
             let out = varied(&config, [21, 21, 1], 3, item, &raw);
@@ -316,14 +340,15 @@ mod tests {
     fn ranges_that_are_none_are_errors() {
         for bad in [f64::NAN, f64::INFINITY, -1.0, 200.0] {
             for config in [
-                AugmentConfig { shift: bad, ..NONE },
                 AugmentConfig { rotation: bad, ..NONE },
                 AugmentConfig { scale: bad, ..NONE },
                 AugmentConfig { shear: bad, ..NONE },
+                AugmentConfig { share: bad, ..NONE },
                 AugmentConfig { symmetry: bad, ..NONE },
             ] {
                 assert!(Augmentation::new(&config, [28, 28, 1]).is_err(), "{config:?}");
             }
         }
+        assert!(Augmentation::new(&AugmentConfig { shift: 28, ..NONE }, [28, 28, 1]).is_err());
     }
 }

@@ -220,7 +220,7 @@ impl DataSet {
 /// which no class has two samples, so that nothing is near to anything.
 ///
 /// ```
-/// use nearfar::config::{Config, Recipe};
+/// use nearfar::{config::Config, recipe::Recipe};
 /// let kana = nearfar::data::load("kana", &Config::recipe(Recipe::Best).data)?;
 /// assert_eq!(kana.train.classes.len() + kana.validation.classes.len(), 71);
 /// assert_eq!((kana.test.classes.len(), kana.test.count()), (71, 71 * 15));

@@ -28,14 +28,16 @@ pub(crate) fn rank_row<T: Scalar>(
     let others = || labels.iter().zip(squared).enumerate().filter(move |&(j, _)| Some(j) != itself);
     let mut matches: Vec<T> = others().filter(|(_, (l, _))| **l == label).map(|(_, (_, d))| *d).collect();
     matches.sort_unstable_by(|a, b| a.partial_cmp(b).unwrap_or(core::cmp::Ordering::Equal));
-    // nearer[i]: samples of other classes that stand before match i but not before match i - 1.
-    let mut nearer = alloc::vec![0_u32; matches.len() + 1];
     let slack = T::from_f64(1.0 + TIE_ULPS * T::EPSILON.to_f64());
-    for (_, (_, &distance)) in others().filter(|(_, (l, _))| **l != label) {
-        nearer[matches.partition_point(|&m| m * slack < distance)] += 1;
+    matches.iter_mut().for_each(|m| *m *= slack);
+    let Some(&last) = matches.last() else { return };
+    // nearer[i]: samples of other classes that stand before match i but not before match i - 1.
+    let mut nearer = alloc::vec![0_u32; matches.len()];
+    for (_, (_, &distance)) in others().filter(|(_, (l, d))| **l != label && !(last < **d)) {
+        nearer[matches.partition_point(|&m| m < distance)] += 1;
     }
     let mut before = 0;
-    for (place, nearer) in (1..).zip(&nearer[..matches.len()]) {
+    for (place, nearer) in (1..).zip(&nearer) {
         before += nearer;
         ranks.push(place + before);
     }

@@ -153,20 +153,20 @@ impl Architecture {
         Self::new(input, layers)
     }
 
-    /// Blocks of convolution, norm, pooling and ReLU, then a linear map of all pixels to `dim`, and normalisation.
+    /// Blocks of convolution, pooling, norm and ReLU, then a linear map of all pixels to `dim`, and normalisation.
     ///
-    /// Pooling stands before the ReLU: the two commute, and the ReLU then touches a quarter of the numbers. A block
-    /// whose image is smaller than 4x4 does not pool.
+    /// Pooling stands first: it commutes with the ReLU, and with the norm up to the statistics that the norm takes;
+    /// both then touch a quarter of the numbers. A block whose image is smaller than 4x4 does not pool.
     pub fn cnn(input: InputShape, channels: &[usize], dim: usize) -> Result<Self, ArchitectureError> {
         let mut layers = Vec::new();
         let (mut height, mut width) = (input.height, input.width);
         for &outputs in channels {
-            layers.extend([LayerSpec::Conv { outputs }, LayerSpec::Norm]);
+            layers.push(LayerSpec::Conv { outputs });
             if height >= 4 && width >= 4 {
                 layers.push(LayerSpec::MaxPool);
                 (height, width) = (height / 2, width / 2);
             }
-            layers.push(LayerSpec::Relu);
+            layers.extend([LayerSpec::Norm, LayerSpec::Relu]);
         }
         layers.extend([LayerSpec::Linear { outputs: dim }, LayerSpec::Normalize]);
         Self::new(input, layers)

@@ -397,22 +397,49 @@ pub(super) fn max_pool_backward<T: Scalar>(shape: PoolShape, x: &[T], dy: &[T], 
     let (x, dy, dx) = (&x[..batch * size], &dy[..batch * pooled], &mut dx[..batch * size]);
     dx.par_chunks_exact_mut(size).zip(x.par_chunks_exact(size)).zip(dy.par_chunks_exact(pooled)).for_each(
         |((dx, x), dy)| {
-            dx.fill(T::ZERO);
+            // Only a last odd row or column belongs to no window.
+            if (height | width) & 1 == 1 {
+                dx.fill(T::ZERO);
+            }
             for (pixel, dy) in dy.chunks_exact(channels).enumerate() {
                 let at = window(pixel, ow, width, channels);
-                // The loop scatters; the lint takes it for a copy.
-                #[allow(clippy::manual_memcpy)]
-                for k in 0..channels {
-                    let [a, b, c, d] = at.map(|at| x[at + k]);
-                    // The first largest in reading order, without a branch that the data decides.
-                    let (top, top_at) = if b > a { (b, at[1]) } else { (a, at[0]) };
-                    let (low, low_at) = if d > c { (d, at[3]) } else { (c, at[2]) };
-                    let first = if low > top { low_at } else { top_at };
-                    dx[first + k] = dy[k];
+                let whole = channels - channels % LANES;
+                for k in (0..whole).step_by(LANES) {
+                    give::<T, LANES>(at.map(|at| at + k), x, &dy[k..], dx);
+                }
+                for k in whole..channels {
+                    give::<T, 1>(at.map(|at| at + k), x, &dy[k..], dx);
                 }
             }
         },
     );
+}
+
+/// Channels of a pixel that [`give`] takes at once.
+const LANES: usize = 8;
+
+/// Gives `L` gradients of a window to the first largest of its four pixels, in reading order, and zeros to the others.
+///
+/// In arrays of its own, without a branch on the data: as vector instructions it is several times as fast as a
+/// scatter to the place of the largest.
+fn give<T: Scalar, const L: usize>(at: [usize; 4], x: &[T], dy: &[T], dx: &mut [T]) {
+    let load = |from: &[T]| -> [T; L] { from[..L].try_into().expect("L numbers") };
+    let pixels = at.map(|at| load(&x[at..]));
+    let mut largest = pixels[0];
+    for pixel in &pixels[1..] {
+        for k in 0..L {
+            largest[k] = if pixel[k] > largest[k] { pixel[k] } else { largest[k] };
+        }
+    }
+    let mut left = load(dy);
+    for (at, pixel) in at.into_iter().zip(&pixels) {
+        let mut given = [T::ZERO; L];
+        for k in 0..L {
+            given[k] = if pixel[k] < largest[k] { T::ZERO } else { left[k] };
+            left[k] = if pixel[k] < largest[k] { left[k] } else { T::ZERO };
+        }
+        dx[at..at + L].copy_from_slice(&given);
+    }
 }
 
 pub(super) fn mean_pool<T: Scalar>(shape: PoolShape, x: &[T], y: &mut [T]) {

@@ -17,8 +17,11 @@ use crate::batch::Embeddings;
 use crate::distance;
 use product::{Mat, product};
 
-/// Rows of distances that one product computes.
-const ROWS: usize = 32;
+/// Rows of distances that one product computes: few for a batch, so that every thread has some; more for a large set,
+/// whose candidates are laid out anew for each product.
+const fn rows_at_once(candidates: usize) -> usize {
+    if candidates < 2048 { 32 } else { 128 }
+}
 
 /// SIMD and threads.
 ///
@@ -70,21 +73,22 @@ impl RowSource for Rows {
         work: impl Fn(usize, &mut [T]) -> R + Sync,
     ) -> Vec<R> {
         let (dim, count) = (queries.dim(), candidates.count());
+        let block_rows = rows_at_once(count);
         let squares = |x: Embeddings<'_, T>| x.rows().map(|row| distance::dot(row, row)).collect::<Vec<T>>();
         let (query_squares, candidate_squares) = (squares(queries), squares(candidates));
         let transposed = Mat::new(candidates.as_slice(), count, dim).t();
         let blocks: Vec<Vec<R>> = queries
             .as_slice()
-            .par_chunks(ROWS * dim)
+            .par_chunks(block_rows * dim)
             .enumerate()
             .map_init(
-                || alloc::vec![T::ZERO; ROWS * count],
+                || alloc::vec![T::ZERO; block_rows * count],
                 |products, (block, x)| {
                     let rows = x.len() / dim;
                     product(Mat::new(x, rows, dim), transposed, false, products);
                     let mut results = Vec::with_capacity(rows);
                     for (r, row) in products.chunks_exact_mut(count).take(rows).enumerate() {
-                        let query = block * ROWS + r;
+                        let query = block * block_rows + r;
                         for (j, value) in row.iter_mut().enumerate() {
                             let (a, b) = (query_squares[query], candidate_squares[j]);
                             *value = distance::squared_from_product(a, b, *value, || {
