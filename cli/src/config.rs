@@ -186,7 +186,7 @@ pub enum BoundaryMode {
     Fixed,
     /// It follows its gradient.
     Gradient,
-    /// It goes to the best boundary of each batch by `rate` [E10].
+    /// It goes to the best boundary of each batch by `rate` \[E10\].
     Exact,
 }
 

@@ -26,7 +26,7 @@ impl Config {
     pub fn recipe(recipe: Recipe) -> Self {
         let best = Self {
             seed: 0,
-            data: DataConfig { source: "kana".into(), validation: 0.1, test: 0.5, split_seed: 0 },
+            data: DataConfig { source: "kana".into(), validation: 0.05, test: 0.5, split_seed: 0 },
             model: ModelConfig {
                 kind: ModelKind::Cnn,
                 dim: 128,
@@ -65,7 +65,7 @@ impl Config {
                 floor: 0.0,
                 momentum: 0.9,
                 beta2: 0.999,
-                decay: 0.0,
+                decay: 0.05,
             },
             augment: AugmentConfig {
                 shift: 2,
@@ -92,7 +92,13 @@ impl Config {
                     dimension: Dimension::Named(DimensionName::Ambient),
                     ..best.sampler
                 },
-                optimizer: OptimizerConfig { rate: 1e-3, warmup: 0, floor: 1.0, ..best.optimizer },
+                optimizer: OptimizerConfig {
+                    rate: 1e-3,
+                    warmup: 0,
+                    floor: 1.0,
+                    decay: 0.0,
+                    ..best.optimizer
+                },
                 augment: AugmentConfig {
                     shift: 2,
                     rotation: 0.0,

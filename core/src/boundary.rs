@@ -1,7 +1,7 @@
 //! The boundary of the margin loss: its parameters, their gradient, their penalty, and the exact minimum.
 //!
-//! Source: Wu et al. 2017, sec. 4: `beta(i) = beta0 + beta_class(c(i)) + beta_img(i)` [E8], penalty `nu` times their
-//! sum [E9]. The exact minimum [E10] is ours: for fixed distances the loss is convex and piecewise linear in beta.
+//! Source: Wu et al. 2017, sec. 4: `beta(i) = beta0 + beta_class(c(i)) + beta_img(i)` \[E8\], penalty `nu` times their
+//! sum \[E9\]. The exact minimum \[E10\] is ours: for fixed distances the loss is convex and piecewise linear in beta.
 
 use alloc::vec::Vec;
 
@@ -109,7 +109,7 @@ impl<T: Scalar> Boundary<T> {
     /// One step against the gradient: `gradients` are those to the boundary of each anchor.
     ///
     /// A part whose anchors are not in the batch keeps its value and its velocity; an all-zero gradient (no active
-    /// pair) moves nothing, the penalty included [R10].
+    /// pair) moves nothing, the penalty included \[R10\].
     pub fn step(&mut self, anchors: &[(u32, u32)], gradients: &[T], step: BoundaryStep<T>) {
         if gradients.iter().all(|&g| g == T::ZERO) {
             return;
@@ -179,7 +179,7 @@ impl<T: Scalar> Kink<T> {
     }
 }
 
-/// The boundary that minimises the summed margin loss of some pairs, plus `nu` beta [E10].
+/// The boundary that minimises the summed margin loss of some pairs, plus `nu` beta \[E10\].
 ///
 /// The loss falls with slope `-P` far on the left (all positives active, total weight P) and each kink adds its
 /// weight, so the minimum is where the running weight of the sorted kinks reaches `P - nu`: for unit weights the

@@ -1,6 +1,6 @@
 //! The law of distances on the sphere: how far apart two random points of the unit sphere in R^n are.
 //!
-//! Source: Wu et al. 2017, eq. 1 [E1]; with `t = d²/4` it is the symmetric law Beta(a, a), `a = (n - 1)/2`. The
+//! Source: Wu et al. 2017, eq. 1 \[E1\]; with `t = d²/4` it is the symmetric law Beta(a, a), `a = (n - 1)/2`. The
 //! incomplete beta function is Lentz's form of its continued fraction (Abramowitz and Stegun 26.5.8).
 
 use core::fmt;
@@ -14,7 +14,7 @@ use crate::math::{Scalar, digamma, ln_gamma, ln_gamma_half_step};
 /// ```
 /// `n` is real and at least 2: an effective dimension need not be whole. At n = 2 the density is unbounded at
 /// `d = 2`; n = 3 is the straight line `d/2`. Everything is formed from logarithms, which alone stay finite: at
-/// n = 2048 they span over a thousand nats [R1].
+/// n = 2048 they span over a thousand nats \[R1\].
 ///
 /// Accuracy: `ln q` to about `n` units in the last place of 1; [`cdf`](Self::cdf) to 1e-13 absolute.
 ///

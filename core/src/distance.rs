@@ -10,7 +10,7 @@ use crate::batch::BatchError;
 /// Partial sums that run side by side, so that the compiler may use vectors without reordering anything.
 const LANES: usize = 16;
 
-/// Below this share of the mean squared length, `a² + b² - 2ab` has lost too many digits [R2].
+/// Below this share of the mean squared length, `a² + b² - 2ab` has lost too many digits \[R2\].
 const NEAR: f64 = 0.05;
 
 /// Sum over i of `term(x[i], y[i])`: sixteen partial sums, added in order at the end.
@@ -51,7 +51,7 @@ pub fn squared_distance<T: Scalar>(x: &[T], y: &[T]) -> T {
 
 /// Chord length `d = |x - y|`, in [0, 2] for unit rows.
 ///
-/// The gradient is `∂d/∂x = (x - y) / d`; at `d = 0` the subgradient 0 is used throughout [R11].
+/// The gradient is `∂d/∂x = (x - y) / d`; at `d = 0` the subgradient 0 is used throughout \[R11\].
 ///
 /// ```
 /// assert_eq!(nearfar_core::distance(&[1.0, 0.0], &[-1.0, 0.0]), 2.0);
@@ -61,7 +61,7 @@ pub fn distance<T: Scalar>(x: &[T], y: &[T]) -> T {
     squared_distance(x, y).sqrt()
 }
 
-/// `|x - y|²` from `|x|²`, `|y|²` and `x·y`; if the two are so near that this loses its digits, from `exact` [R2].
+/// `|x - y|²` from `|x|²`, `|y|²` and `x·y`; if the two are so near that this loses its digits, from `exact` \[R2\].
 ///
 /// ```
 /// use nearfar_core::{squared_distance, squared_from_product};
@@ -142,7 +142,7 @@ pub fn normalize_row<T: Scalar>(z: &[T], x: &mut [T]) -> Result<T, RowError> {
     Ok(largest * length)
 }
 
-/// Gradient through [`normalize_row`]: `dz = (I - x xᵀ) dx / |z|` [R12].
+/// Gradient through [`normalize_row`]: `dz = (I - x xᵀ) dx / |z|` \[R12\].
 ///
 /// ```
 /// // Moving z = (2, 0) sideways turns x half as fast; moving it outwards does nothing.

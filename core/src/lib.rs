@@ -13,7 +13,7 @@
 //!
 //! The formulas see one pair or one row at a time, need neither `std` nor an allocator, and give the same bits on
 //! every machine. Feature `alloc` adds what owns memory, feature `std` (default) the fast CPU backend.
-#![cfg_attr(not(feature = "std"), no_std)]
+#![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![deny(unsafe_code)]
 
 #[cfg(feature = "alloc")]

@@ -1,8 +1,8 @@
 //! Inverse-density weights of negatives, in log space, for one anchor at a time.
 //!
-//! Source: Wu et al. 2017, eq. 2 [E2]: `Pr(n | a) ∝ min(lambda, 1/q(d_an))`. Everything is per anchor: cap first,
+//! Source: Wu et al. 2017, eq. 2 \[E2\]: `Pr(n | a) ∝ min(lambda, 1/q(d_an))`. Everything is per anchor: cap first,
 //! then subtract that anchor's own maximum over its own negatives. No maximum of a batch, and neither positives nor
-//! the anchor itself, ever enters [R3].
+//! the anchor itself, ever enters \[R3\].
 
 use core::fmt;
 
@@ -19,7 +19,7 @@ pub enum Cap<T> {
     LnLambda(T),
 }
 
-/// The distance beyond which a negative is no candidate [R5].
+/// The distance beyond which a negative is no candidate \[R5\].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum FarCut<T> {
     /// None: every negative is a candidate.
@@ -33,7 +33,7 @@ pub enum FarCut<T> {
     },
 }
 
-/// What becomes of an anchor none of whose negatives is a candidate [R6]. It is counted in any case.
+/// What becomes of an anchor none of whose negatives is a candidate \[R6\]. It is counted in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EmptyRow {
     /// It has no tuple in this batch.

@@ -4,14 +4,12 @@ use std::fs;
 use std::path::Path;
 
 use nearfar::args::Part;
-use nearfar::{config::Config, recipe::Recipe};
 use nearfar::data::{load_all, npy};
 use nearfar::model::ModelFile;
 use nearfar::plan;
+use nearfar::{config::Config, recipe::Recipe};
 use nearfar_core::isotonic::{Direction, Isotonic, Options};
-use nearfar_core::{
-    Cap, Density, EmptyRow, FarCut, Key, Row, Sampler, Stream, Weighting,
-};
+use nearfar_core::{Cap, Density, EmptyRow, FarCut, Key, Row, Sampler, Stream, Weighting};
 
 /// A law by its name.
 pub type Law = (&'static str, fn(&[u8]));
@@ -103,7 +101,8 @@ pub fn draw(data: &[u8]) {
     let once = || {
         let mut drawn = Vec::new();
         let key = Key::new(1, Stream::Negatives, 0);
-        let report = sampler.draw_row(&row, None, key, &mut vec![0.0; labels.len()], &mut |draw| drawn.push(draw));
+        let report =
+            sampler.draw_row(&row, None, key, &mut vec![0.0; labels.len()], &mut |draw| drawn.push(draw));
         (drawn, report)
     };
     let (drawn, report) = once();
@@ -133,7 +132,8 @@ pub fn isotonic(data: &[u8]) {
     }
     let fit = Isotonic::fit(&x, &y, Some(&w), Options::default());
     let valid = |v: &[f64]| v.iter().all(|v| v.is_finite());
-    let good = valid(&x) && valid(&y) && valid(&w) && w.iter().all(|&w| w >= 0.0) && w.iter().any(|&w| w > 0.0);
+    let good =
+        valid(&x) && valid(&y) && valid(&w) && w.iter().all(|&w| w >= 0.0) && w.iter().any(|&w| w > 0.0);
     assert_eq!(fit.is_ok(), good);
     let Ok(curve) = fit else { return };
     if wild {
@@ -159,7 +159,8 @@ pub fn isotonic(data: &[u8]) {
 pub fn readers(data: &[u8]) {
     let Some((&kind, content)) = data.split_first() else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let write = |name: &str, content: &[u8]| fs::write(folder.path().join(name), content).expect("a small file");
+    let write =
+        |name: &str, content: &[u8]| fs::write(folder.path().join(name), content).expect("a small file");
     let labels = [0, 0, 8, 1, 0, 0, 0, 2, 3, 4];
     let name = match kind % 7 {
         0 => {

@@ -17,11 +17,14 @@ fn main() {
             .collect();
         kept.sort();
         assert!(!kept.is_empty(), "{} holds no input", folder.display());
-        let kept: Vec<Vec<u8>> = kept.iter().map(|path| fs::read(path).expect("an input of the corpus")).collect();
+        let kept: Vec<Vec<u8>> =
+            kept.iter().map(|path| fs::read(path).expect("an input of the corpus")).collect();
         kept.iter().for_each(|input| law(input));
         let key = Key::new(at as u64, Stream::Init, 0);
         for i in 0..count {
-            law(&(0..key.below(i, 0, 600) as u32).map(|byte| key.below(i, 1 + byte, 256) as u8).collect::<Vec<_>>());
+            law(&(0..key.below(i, 0, 600) as u32)
+                .map(|byte| key.below(i, 1 + byte, 256) as u8)
+                .collect::<Vec<_>>());
             let mut changed = kept[key.below(i, 2000, kept.len())].clone();
             for change in 0..key.below(i, 2001, 6) as u32 {
                 if !changed.is_empty() {

@@ -16,10 +16,10 @@ use crate::metric::retrieval::{nearest_row, rank_row};
 use crate::rng::Key;
 use crate::sample::{Draw, DrawReport, Row};
 
-/// Anchors whose pulls on the whole batch are held at once: memory beyond the embeddings is O(N) [R9].
+/// Anchors whose pulls on the whole batch are held at once: memory beyond the embeddings is O(N) \[R9\].
 const ROWS_AT_ONCE: usize = 64;
 
-/// Rows of squared Euclidean distances, pairs closer than the rounding of `2 - 2c` allows recomputed [R2].
+/// Rows of squared Euclidean distances, pairs closer than the rounding of `2 - 2c` allows recomputed \[R2\].
 pub(super) trait RowSource {
     /// Calls `work(row, squared distances of queries[row] to every candidate)` for every query and returns the
     /// results in order.

@@ -1,7 +1,7 @@
 //! From the terms of a batch to one number and its gradient to the embeddings.
 //!
 //! Two walks: over drawn tuples, whose few distances are taken from differences, and over rows, for what takes all
-//! negatives. Neither keeps an array of N x N numbers [R9].
+//! negatives. Neither keeps an array of N x N numbers \[R9\].
 
 use alloc::vec::Vec;
 
@@ -58,7 +58,7 @@ impl<T: Scalar> Pull<T> {
         self.cross += other.cross;
     }
 
-    /// Of a derivative to the distance: `∂d/∂x_i = (x_i - x_j)/d`, 0 at d = 0 [R11].
+    /// Of a derivative to the distance: `∂d/∂x_i = (x_i - x_j)/d`, 0 at d = 0 \[R11\].
     fn of_distance(d_distance: T, distance: T) -> Self {
         let share = d_distance * inverse_or_zero(distance);
         Self { same: share, cross: -share }
@@ -150,7 +150,7 @@ impl<'a, T: Scalar> Walk<'a, T> {
         self.pull(a, n, far, grad.d_far);
     }
 
-    /// Adds `nu` times the boundary of each anchor for each of its tuples; nothing if no term is active [R10].
+    /// Adds `nu` times the boundary of each anchor for each of its tuples; nothing if no term is active \[R10\].
     fn penalize(&mut self, nu: T, tuples: impl Iterator<Item = (usize, f64)>) {
         if self.total.active == 0.0 || nu == T::ZERO {
             return;

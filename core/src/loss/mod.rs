@@ -76,7 +76,7 @@ impl<T> Loss<T> {
     }
 }
 
-/// What the sum of all terms is divided by [R10]. Without an active term, value and gradient are exactly 0.
+/// What the sum of all terms is divided by \[R10\]. Without an active term, value and gradient are exactly 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reduction {
     /// Terms with a positive value: as the paper's authors do.

@@ -14,7 +14,7 @@ pub struct PairGrad<T> {
     pub d_beta: T,
 }
 
-/// Contrastive loss of one pair (Hadsell, Chopra, LeCun 2006) [E3].
+/// Contrastive loss of one pair (Hadsell, Chopra, LeCun 2006) \[E3\].
 ///
 /// ```text
 /// same class: l = d²,                     dl/dd = 2d
@@ -53,16 +53,16 @@ impl<T: Scalar> Contrastive<T> {
     }
 }
 
-/// Margin-based loss of one pair (Wu et al. 2017, sec. 4) [E7].
+/// Margin-based loss of one pair (Wu et al. 2017, sec. 4) \[E7\].
 ///
 /// ```text
 /// l = max(0, alpha + y (d - beta))     y = +1 same class, -1 otherwise
 /// dl/dd = y,  dl/dbeta = -y            where l > 0; all three are 0 elsewhere, the kink included
 /// ```
-/// `d` is a chord length in [0, 2], `beta` the boundary of the anchor, `beta0 + beta_class + beta_img` [E8].
+/// `d` is a chord length in [0, 2], `beta` the boundary of the anchor, `beta0 + beta_class + beta_img` \[E8\].
 ///
 /// `nu` weighs the penalty that pulls boundaries down, in the form of the authors' example code: `nu` times the
-/// boundaries of the anchors of all tuples, inside the mean [E9]. It is added by the objective of a batch; the
+/// boundaries of the anchors of all tuples, inside the mean \[E9\]. It is added by the objective of a batch; the
 /// paper's form, once for each parameter, belongs to [`Boundary`](crate::Boundary).
 ///
 /// ```

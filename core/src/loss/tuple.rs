@@ -14,7 +14,7 @@ pub struct TripletGrad<T> {
     pub d_far: T,
 }
 
-/// Triplet loss (Weinberger and Saul 2009; Schroff et al. 2015), squared [E4] or not [E5].
+/// Triplet loss (Weinberger and Saul 2009; Schroff et al. 2015), squared \[E4\] or not \[E5\].
 ///
 /// ```text
 /// squared: l = max(0, d_ap² - d_an² + alpha),   dl/dd_ap = 2 d_ap,  dl/dd_an = -2 d_an

@@ -11,7 +11,7 @@ use crate::Scalar;
 use crate::kernel::MatchRanks;
 
 /// Squared distances closer than this share (in units of the last place) are ties: a product-based distance knows no
-/// better, as pairs nearer than [R2] allows are recomputed.
+/// better, as pairs nearer than \[R2\] allows are recomputed.
 const TIE_ULPS: f64 = 128.0;
 
 /// Appends to `ranks` the places, from 1, of the samples with `label` among all candidates, nearest first.

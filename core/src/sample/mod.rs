@@ -1,7 +1,7 @@
 //! Choosing negatives: the samplers of the field, one row of distances at a time.
 //!
 //! Positives are every ordered (anchor, positive) pair of the batch. Draws are with replacement and pure functions
-//! of `(seed, step, anchor, draw index)` [R8]: a row can be replayed alone.
+//! of `(seed, step, anchor, draw index)` \[R8\]: a row can be replayed alone.
 
 mod hard;
 mod uniform;
@@ -20,14 +20,14 @@ pub enum Sampler<T> {
     Uniform,
     /// The nearest negative.
     Hard,
-    /// The nearest negative that is farther than the positive, without a band: the paper's, [E6].
+    /// The nearest negative that is farther than the positive, without a band: the paper's, \[E6\].
     Semihard,
     /// Any negative with `d_ap < d_an < d_ap + margin`, all alike.
     SemihardBand {
         /// Width of the band, positive.
         margin: T,
     },
-    /// Distance weighted sampling: `Pr(n | a) ∝ min(lambda, 1/q(d_an))` [E2].
+    /// Distance weighted sampling: `Pr(n | a) ∝ min(lambda, 1/q(d_an))` \[E2\].
     DistanceWeighted(Weighting<T>),
     /// Every negative, weighted by its probability under distance weighted sampling: the same expectation, no
     /// sampling variance. Nothing is drawn.

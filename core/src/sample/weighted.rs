@@ -1,4 +1,4 @@
-//! Distance weighted sampling of one row [E2].
+//! Distance weighted sampling of one row \[E2\].
 
 use super::{Chosen, Row, hard};
 use crate::Scalar;

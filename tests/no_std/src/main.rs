@@ -7,8 +7,8 @@ use core::panic::PanicInfo;
 
 use nearfar_core::isotonic::pool;
 use nearfar_core::{
-    Cap, Density, EmptyRow, FarCut, Key, Margin, Row, Sampler, Stream, Weighting, gradient_noise, normalize_row,
-    philox4x32_10,
+    Cap, Density, EmptyRow, FarCut, Key, Margin, Row, Sampler, Stream, Weighting, gradient_noise,
+    normalize_row, philox4x32_10,
 };
 
 /// Bits that the same code gives under `std`, on this and on every other machine; `tests/suite/freestanding.rs` holds
