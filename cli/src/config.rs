@@ -10,8 +10,6 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use crate::recipe::Recipe;
-
 /// Everything that decides a run, but for the machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -357,9 +355,9 @@ pub struct TrainConfig {
 }
 
 impl Config {
-    /// A recipe overlaid by a TOML text, which may name any part of [`Config`].
-    pub fn overlay(recipe: Recipe, text: &str) -> Result<Self> {
-        let mut base = toml::Table::try_from(Self::recipe(recipe)).context("a recipe is a table")?;
+    /// These numbers overlaid by a TOML text, which may name any part of them.
+    pub fn overlay(&self, text: &str) -> Result<Self> {
+        let mut base = toml::Table::try_from(self).context("a configuration is a table")?;
         let over: toml::Table = text.parse().map_err(|error: toml::de::Error| {
             // The library shows the place over several lines; an error of this program is one.
             let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
@@ -371,10 +369,10 @@ impl Config {
     }
 
     /// As [`overlay`](Self::overlay), from a file.
-    pub fn read(recipe: Recipe, path: &Path) -> Result<Self> {
+    pub fn overlay_file(&self, path: &Path) -> Result<Self> {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        Self::overlay(recipe, &text).with_context(|| format!("in {}", path.display()))
+        self.overlay(&text).with_context(|| format!("in {}", path.display()))
     }
 
     /// The TOML text that makes this run again.
@@ -407,18 +405,20 @@ fn merge(base: &mut toml::Table, over: toml::Table, place: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recipe::Recipe;
 
     #[test]
     fn a_recipe_survives_its_own_text() {
         for recipe in [Recipe::Best, Recipe::Paper] {
             let config = Config::recipe(recipe);
-            assert_eq!(Config::overlay(Recipe::Best, &config.to_toml()).unwrap(), config);
+            assert_eq!(Config::recipe(Recipe::Best).overlay(&config.to_toml()).unwrap(), config);
         }
     }
 
     #[test]
     fn an_overlay_changes_what_it_names() {
-        let config = Config::overlay(Recipe::Best, "[sampler]\ndimension = 16\n[loss]\nalpha = 1").unwrap();
+        let config =
+            Config::recipe(Recipe::Best).overlay("[sampler]\ndimension = 16\n[loss]\nalpha = 1").unwrap();
         assert_eq!(config.sampler.dimension, Dimension::Number(16.0));
         assert_eq!(config.loss.alpha, 1.0);
         assert_eq!(config.model, Config::recipe(Recipe::Best).model);
@@ -426,7 +426,7 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_named_with_its_place() {
-        let error = Config::overlay(Recipe::Best, "[loss]\nalfa = 1.0").unwrap_err();
+        let error = Config::recipe(Recipe::Best).overlay("[loss]\nalfa = 1.0").unwrap_err();
         assert!(error.to_string().starts_with("loss.alfa is not known"), "{error}");
     }
 }

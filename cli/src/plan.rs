@@ -50,7 +50,9 @@ impl Errors {
         if self.0.is_empty() {
             return Ok(());
         }
-        bail!("the configuration has {} mistakes: {}", self.0.len(), self.0.join("; "))
+        let count = self.0.len();
+        let s = if count == 1 { "" } else { "s" };
+        bail!("the configuration has {count} mistake{s}: {}", self.0.join("; "))
     }
 }
 

@@ -61,7 +61,7 @@ impl RunFolder {
             "{} is finished: there is nothing to resume",
             path.display()
         );
-        let config = Config::read(Recipe::Best, &config)?;
+        let config = Config::recipe(Recipe::Best).overlay_file(&config)?;
         Ok((run, config))
     }
 

@@ -41,7 +41,7 @@ mod rng;
 mod sample;
 mod weight;
 
-pub use batch::{BatchError, Embeddings, Triplet, UNIT_TOLERANCE};
+pub use batch::{BatchError, Embeddings, Row, Triplet, UNIT_TOLERANCE};
 #[cfg(feature = "alloc")]
 pub use boundary::{Boundary, BoundaryStep, Kink, exact_boundary};
 #[cfg(feature = "alloc")]
@@ -58,7 +58,7 @@ pub use loss::{
 pub use math::Scalar;
 pub use noise::{NoiseError, gradient_noise};
 pub use rng::{Key, Stream, philox4x32_10, shuffle};
-pub use sample::{Draw, DrawReport, Row, Sampler};
+pub use sample::{Draw, DrawReport, Sampler};
 pub use weight::{Cap, EmptyRow, FarCut, RowWeights, Weighting, WeightingError};
 
 /// The program in the README, as a test.

@@ -7,8 +7,8 @@
 use core::fmt;
 
 use crate::Scalar;
+use crate::batch::Row;
 use crate::density::{Density, DensityError, ln_q_unnormalized};
-use crate::sample::Row;
 
 /// Upper bound of the weights. It is two-sided: 1/q rises again beyond sqrt(2).
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -210,9 +210,9 @@ pub fn readers(data: &[u8]) {
 /// A configuration that is read survives its own text; one that passes the check makes an objective.
 pub fn config(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let Ok(config) = Config::overlay(Recipe::Best, text) else { return };
+    let Ok(config) = Config::recipe(Recipe::Best).overlay(text) else { return };
     if plan::check(&config).is_ok() {
-        assert_eq!(Config::overlay(Recipe::Paper, &config.to_toml()).expect("its own text"), config);
+        assert_eq!(Config::recipe(Recipe::Paper).overlay(&config.to_toml()).expect("its own text"), config);
         plan::objective::<f32>(&config.loss, &config.sampler, config.model.dim).expect("it was checked");
     }
 }

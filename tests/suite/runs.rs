@@ -6,6 +6,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use clap::ValueEnum;
+use nearfar::config::LossKind;
 use tempfile::TempDir;
 
 use crate::cli::{json, nearfar};
@@ -167,6 +169,12 @@ fn every_loss_and_sampler_trains() {
     }
     for loss in ["npair", "lifted", "multi-similarity"] {
         train(loss, "distance-weighted", &[]);
+    }
+    // Each name alone is enough: the recipe's sampler follows the loss where it must.
+    for loss in LossKind::value_variants() {
+        let loss = loss.to_string();
+        let args = ["train", "--model", "mlp", "--steps", "1", "--classes-per-batch", "4", "--loss", &loss];
+        json(at, &[&args[..], &["--out", &format!("alone-{loss}")]].concat());
     }
     for form in ["paper", "batch"] {
         for boundary in ["fixed", "gradient", "exact"] {

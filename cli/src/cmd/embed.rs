@@ -17,7 +17,8 @@ const CHUNK: usize = 256;
 pub(super) fn run(args: &EmbedArgs, common: &Common) -> Result<Answer> {
     let path = if args.run.is_dir() { args.run.join("model.safetensors") } else { args.run.clone() };
     let model = ModelFile::load(&path)?;
-    let config = Config::overlay(Recipe::Best, &model.card.config)
+    let config = Config::recipe(Recipe::Best)
+        .overlay(&model.card.config)
         .with_context(|| format!("in the configuration that {} carries", path.display()))?;
     // The data that the model was trained on are split as they were then; others are taken as they are.
     let samples = if args.data == config.data.source {

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{Answer, backend};
 use crate::args::{Common, TrainArgs};
-use crate::config::Config;
+use crate::config::{Config, LossKind, SamplerKind};
 use crate::data::{self, DataSet, Samples};
 use crate::look::Since;
 use crate::model::ModelCard;
@@ -66,7 +66,7 @@ pub(super) fn run(args: &TrainArgs, common: &Common) -> Result<Answer> {
 /// The recipe, overlaid by the file and by the options.
 fn configure(args: &TrainArgs, common: &Common) -> Result<Config> {
     let mut config = match &args.config {
-        Some(path) => Config::read(args.recipe, path)?,
+        Some(path) => Config::recipe(args.recipe).overlay_file(path)?,
         None => Config::recipe(args.recipe),
     };
     fn set<V: Clone>(place: &mut V, option: &Option<V>) {
@@ -96,6 +96,10 @@ fn configure(args: &TrainArgs, common: &Common) -> Result<Config> {
     set(&mut config.optimizer.rate, &args.rate);
     set(&mut config.train.steps, &args.steps);
     set(&mut config.train.every, &args.every);
+    // The recipe weighs every negative; the quadruplet loss takes tuples: the same law, drawn.
+    if config.loss.kind == LossKind::Quadruplet && args.sampler.is_none() && args.config.is_none() {
+        config.sampler.kind = SamplerKind::DistanceWeighted;
+    }
     if let Some(text) = &args.dimension {
         config.sampler.dimension = plan::parse_dimension(text)?;
     }

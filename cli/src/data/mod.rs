@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::args::Part;
 use crate::config::DataConfig;
 
+mod arrays;
 pub mod augment;
 mod bytes;
 mod folder;

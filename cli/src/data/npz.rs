@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use npyz::npz::NpzArchive;
 
-use super::{Samples, bytes, npy, source};
+use super::{Samples, arrays, bytes, npy};
 
 type Archive = NpzArchive<BufReader<File>>;
 
@@ -21,12 +21,12 @@ pub(super) fn read(path: &Path) -> Result<Samples> {
 
 fn parse(file: BufReader<File>) -> Result<Samples> {
     let mut archive = NpzArchive::new(file).context("it is not npz")?;
-    let inputs = member(&mut archive, &source::INPUTS, |reader| npy::array::<f32>(reader))?
-        .with_context(|| format!("it has none of the arrays {}", source::INPUTS.join(", ")))?;
-    let labels = member(&mut archive, &source::LABELS, |reader| npy::array(reader)?.into_labels())?
-        .with_context(|| format!("it has none of the arrays {}", source::LABELS.join(", ")))?;
-    let groups = member(&mut archive, &source::GROUPS, |reader| npy::array(reader)?.into_labels())?;
-    source::samples(&inputs.sizes, inputs.values, labels, groups)
+    let inputs = member(&mut archive, &arrays::INPUTS, |reader| npy::array::<f32>(reader))?
+        .with_context(|| format!("it has none of the arrays {}", arrays::INPUTS.join(", ")))?;
+    let labels = member(&mut archive, &arrays::LABELS, |reader| npy::array(reader)?.into_labels())?
+        .with_context(|| format!("it has none of the arrays {}", arrays::LABELS.join(", ")))?;
+    let groups = member(&mut archive, &arrays::GROUPS, |reader| npy::array(reader)?.into_labels())?;
+    arrays::samples(&inputs.sizes, inputs.values, labels, groups)
 }
 
 /// Parses the first of `names` that the archive has.

@@ -10,7 +10,7 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::npy::{Element, Number};
-use super::{Samples, bytes, source};
+use super::{Samples, arrays, bytes};
 
 /// Reads a file; every error names it.
 pub(super) fn read(path: &Path) -> Result<Samples> {
@@ -23,12 +23,12 @@ fn parse(file: &[u8]) -> Result<Samples> {
         SafeTensors::deserialize(file).map_err(|error| anyhow::anyhow!("it is not safetensors: {error}"))?;
     let find =
         |names: &[&'static str]| names.iter().find_map(|&name| Some((name, tensors.tensor(name).ok()?)));
-    let inputs = find(&source::INPUTS)
-        .with_context(|| format!("it has none of the tensors {}", source::INPUTS.join(", ")))?;
-    let labels = find(&source::LABELS)
-        .with_context(|| format!("it has none of the tensors {}", source::LABELS.join(", ")))?;
-    let groups = find(&source::GROUPS).map(|named| whole_numbers(&named)).transpose()?;
-    source::samples(inputs.1.shape(), numbers(&inputs)?, whole_numbers(&labels)?, groups)
+    let inputs = find(&arrays::INPUTS)
+        .with_context(|| format!("it has none of the tensors {}", arrays::INPUTS.join(", ")))?;
+    let labels = find(&arrays::LABELS)
+        .with_context(|| format!("it has none of the tensors {}", arrays::LABELS.join(", ")))?;
+    let groups = find(&arrays::GROUPS).map(|named| whole_numbers(&named)).transpose()?;
+    arrays::samples(inputs.1.shape(), numbers(&inputs)?, whole_numbers(&labels)?, groups)
 }
 
 fn whole_numbers(named: &(&str, TensorView<'_>)) -> Result<Vec<i64>> {

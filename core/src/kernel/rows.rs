@@ -8,13 +8,13 @@ use alloc::vec::Vec;
 
 use super::{BatchView, MatchRanks, NegativeMoments, SearchView};
 use crate::Scalar;
-use crate::batch::{BatchError, Embeddings};
+use crate::batch::{BatchError, Embeddings, Row};
 use crate::distance;
 use crate::loss::batch::{Walk, row_sum, row_terms};
 use crate::loss::{LossReport, Objective};
 use crate::metric::retrieval::{nearest_row, rank_row};
 use crate::rng::Key;
-use crate::sample::{Draw, DrawReport, Row};
+use crate::sample::{Draw, DrawReport};
 
 /// Anchors whose pulls on the whole batch are held at once: memory beyond the embeddings is O(N) \[R9\].
 const ROWS_AT_ONCE: usize = 64;

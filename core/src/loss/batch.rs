@@ -7,9 +7,9 @@ use alloc::vec::Vec;
 
 use super::{Loss, LossReport, Objective, Reduction};
 use crate::Scalar;
-use crate::batch::Embeddings;
+use crate::batch::{Embeddings, Row};
 use crate::distance::{distance, dot};
-use crate::sample::{Draw, Row};
+use crate::sample::Draw;
 
 /// What the terms met so far come to.
 #[derive(Clone, Copy, Debug, Default)]

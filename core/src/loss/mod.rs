@@ -185,7 +185,9 @@ impl fmt::Display for ObjectiveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TakesAll => f.write_str("this loss takes all negatives at once: its sampler is `all`"),
-            Self::NeedsDraws => f.write_str("the quadruplet loss needs a sampler that draws tuples"),
+            Self::NeedsDraws => {
+                f.write_str("the quadruplet loss needs a sampler that draws tuples: any but expected and all")
+            }
             Self::Band(margin) => write!(f, "a semi-hard band of width {margin} holds nothing"),
         }
     }

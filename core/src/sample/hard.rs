@@ -1,7 +1,8 @@
 //! Nearest negatives.
 
-use super::{Chosen, Row};
+use super::Chosen;
 use crate::Scalar;
+use crate::batch::Row;
 
 /// The nearest negative farther than `beyond`; the lowest index among equals.
 ///

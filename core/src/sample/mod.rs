@@ -8,7 +8,7 @@ mod uniform;
 mod weighted;
 
 use crate::Scalar;
-use crate::batch::Triplet;
+use crate::batch::{Row, Triplet};
 use crate::rng::{Key, Stream};
 use crate::weight::{RowWeights, Weighting};
 
@@ -34,37 +34,6 @@ pub enum Sampler<T> {
     Expected(Weighting<T>),
     /// Every negative with weight 1. Nothing is drawn.
     All,
-}
-
-/// One anchor and its distances to the whole batch.
-#[derive(Clone, Copy, Debug)]
-pub struct Row<'a, T> {
-    /// Index of the anchor.
-    pub anchor: usize,
-    /// Class of each sample of the batch.
-    pub labels: &'a [u32],
-    /// Distance from the anchor to each sample; its own entry is not read.
-    pub distances: &'a [T],
-    /// Boundary of the anchor, for the active far cut.
-    pub beta: T,
-}
-
-impl<T> Row<'_, T> {
-    /// Other samples of the anchor's class, in order.
-    pub fn positives(&self) -> impl Iterator<Item = usize> + Clone + '_ {
-        let (anchor, label) = (self.anchor, self.labels[self.anchor]);
-        self.labels
-            .iter()
-            .enumerate()
-            .filter(move |&(j, &other)| other == label && j != anchor)
-            .map(|(j, _)| j)
-    }
-
-    /// Samples of other classes, in order.
-    pub fn negatives(&self) -> impl Iterator<Item = usize> + Clone + '_ {
-        let label = self.labels[self.anchor];
-        self.labels.iter().enumerate().filter(move |&(_, &other)| other != label).map(|(j, _)| j)
-    }
 }
 
 /// A drawn tuple with the logarithm of the probability of its negative, given anchor and positive.

@@ -1,7 +1,8 @@
 //! Negatives that are all alike: any, any in a band, any of a third class.
 
-use super::{Chosen, Row};
+use super::Chosen;
 use crate::Scalar;
+use crate::batch::Row;
 use crate::rng::Key;
 
 /// One of `count` candidates, by its place in the order of the batch.

@@ -1,7 +1,8 @@
 //! Distance weighted sampling of one row \[E2\].
 
-use super::{Chosen, Row, hard};
+use super::{Chosen, hard};
 use crate::Scalar;
+use crate::batch::Row;
 use crate::draw::pick;
 use crate::rng::Key;
 use crate::weight::{EmptyRow, RowWeights, Weighting};
