@@ -67,7 +67,7 @@ pub struct BatchShot {
     pub embeddings: Vec<f32>,
     /// Class of each.
     pub labels: Vec<u32>,
-    /// What was drawn.
+    /// What was drawn, for the loss or else for the boundary.
     pub draws: Vec<Draw<f32>>,
 }
 
@@ -206,7 +206,11 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
 
     /// The last batch, for looks.
     pub fn shot(&self) -> Result<BatchShot> {
-        let draws = self.backend.download_draws(&self.batch.draws)?;
+        let mut draws = self.backend.download_draws(&self.batch.draws)?;
+        if draws.is_empty() {
+            // Nothing is drawn for the loss; what the boundary was fitted to is drawn by the same law.
+            draws = self.backend.download_draws(&self.batch.observed)?;
+        }
         Ok(BatchShot { embeddings: self.embeddings()?, labels: self.batch.labels.clone(), draws })
     }
 
