@@ -95,8 +95,8 @@ pub fn check(config: &Config) -> Result<()> {
 /// Fills in the steps and looks that a run file leaves open, for so many training samples.
 pub fn settle(train: &mut TrainConfig, samples: usize) {
     if train.steps == 0 {
-        // More data deserve more steps, but far fewer than in proportion: 420 for 1000 samples, 1140 for 20000.
-        train.steps = (42.0 * (samples as f64).cbrt()).round() as u32;
+        // More data deserve more steps, but far fewer than in proportion: 450 for 1000 samples, 1220 for 20000.
+        train.steps = (45.0 * (samples as f64).cbrt()).round() as u32;
     }
     if train.every == 0 {
         train.every = train.steps.div_ceil(6);
@@ -251,9 +251,9 @@ mod tests {
     fn open_steps_are_settled_and_given_ones_stay() {
         let mut train = TrainConfig { steps: 0, every: 0 };
         settle(&mut train, 1000);
-        assert_eq!((train.steps, train.every), (420, 70)); // 42 times the cube root
+        assert_eq!((train.steps, train.every), (450, 75)); // 45 times the cube root
         settle(&mut train, 20_000);
-        assert_eq!((train.steps, train.every), (420, 70));
+        assert_eq!((train.steps, train.every), (450, 75));
     }
 
     #[test]
