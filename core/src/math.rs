@@ -73,6 +73,10 @@ pub trait Scalar:
     fn ln_1p(self) -> Self;
     /// Absolute value.
     fn abs(self) -> Self;
+    /// The same slice if its numbers are `f32`: the door to kernels that are written for single precision.
+    fn as_single(values: &[Self]) -> Option<&[f32]>;
+    /// As [`as_single`](Self::as_single), to be written.
+    fn as_single_mut(values: &mut [Self]) -> Option<&mut [f32]>;
     /// Neither infinite nor NaN.
     fn is_finite(self) -> bool;
 
@@ -91,7 +95,7 @@ pub trait Scalar:
 }
 
 macro_rules! scalar {
-    ($t:ident, $sqrt:ident, $ln:ident, $exp:ident, $ln_1p:ident, $abs:ident) => {
+    ($t:ident, $sqrt:ident, $ln:ident, $exp:ident, $ln_1p:ident, $abs:ident, $single:expr, $single_mut:expr) => {
         impl Scalar for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -130,6 +134,14 @@ macro_rules! scalar {
                 libm::$abs(self)
             }
             #[inline]
+            fn as_single(values: &[Self]) -> Option<&[f32]> {
+                $single(values)
+            }
+            #[inline]
+            fn as_single_mut(values: &mut [Self]) -> Option<&mut [f32]> {
+                $single_mut(values)
+            }
+            #[inline]
             fn is_finite(self) -> bool {
                 $t::is_finite(self)
             }
@@ -137,8 +149,8 @@ macro_rules! scalar {
     };
 }
 
-scalar!(f32, sqrtf, logf, expf, log1pf, fabsf);
-scalar!(f64, sqrt, log, exp, log1p, fabs);
+scalar!(f32, sqrtf, logf, expf, log1pf, fabsf, Some, Some);
+scalar!(f64, sqrt, log, exp, log1p, fabs, |_| None, |_| None);
 
 /// The largest whole number not above `x`.
 pub(crate) fn floor(x: f64) -> f64 {

@@ -2,8 +2,11 @@
 //!
 //! The same bits for any number of threads: work is cut by shape, results are joined in order.
 
+mod lanes;
 mod layers;
 mod product;
+
+pub use lanes::InstructionSet;
 
 use alloc::vec::Vec;
 
@@ -38,13 +41,31 @@ const fn rows_at_once(candidates: usize) -> usize {
 #[derive(Debug)]
 pub struct Fast {
     pool: rayon::ThreadPool,
+    set: InstructionSet,
 }
 
 impl Fast {
     /// A backend with its own pool of `threads` threads (at least 1).
     pub fn new(threads: usize) -> Result<Self, rayon::ThreadPoolBuildError> {
+        Self::with_instruction_set(threads, InstructionSet::best())
+    }
+
+    /// As [`new`](Self::new), with the own kernels held to one instruction set: for tests and comparisons.
+    ///
+    /// A set that this machine lacks is replaced by plain instructions. Products of the `gemm` crate choose by
+    /// themselves.
+    pub fn with_instruction_set(
+        threads: usize,
+        set: InstructionSet,
+    ) -> Result<Self, rayon::ThreadPoolBuildError> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.max(1)).build()?;
-        Ok(Self { pool })
+        Ok(Self { pool, set })
+    }
+
+    /// The instruction set of the own kernels.
+    #[must_use]
+    pub fn instruction_set(&self) -> InstructionSet {
+        self.set
     }
 
     /// Threads in the pool.

@@ -1,0 +1,96 @@
+//! Instruction sets: which there are on this machine, and how a kernel is run on one of them.
+//!
+//! Kernels are written once over [`pulp::Simd`] and compiled for each set; the choice is made at run time. A kernel
+//! fixes the order of its sums by itself, never by the number of lanes, and fuses each multiplication with its
+//! addition: every set gives the same bits.
+
+use core::fmt;
+
+use pulp::{Simd, WithSimd};
+
+/// An instruction set that kernels are compiled for.
+///
+/// ```
+/// use nearfar_core::kernel::fast::InstructionSet;
+/// let all = InstructionSet::available();
+/// assert_eq!(all[0], InstructionSet::best());
+/// assert!(all.contains(&InstructionSet::Plain)); // every machine has this one
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InstructionSet {
+    /// AVX-512 (F, BW, CD, DQ, VL): 16 lanes of f32.
+    Avx512,
+    /// AVX2 with FMA: 8 lanes.
+    Avx2,
+    /// NEON: 4 lanes.
+    Neon,
+    /// No vector instructions: one lane.
+    Plain,
+}
+
+impl InstructionSet {
+    /// Those that this machine has, the best first.
+    #[must_use]
+    pub fn available() -> Vec<Self> {
+        [Self::Avx512, Self::Avx2, Self::Neon, Self::Plain]
+            .into_iter()
+            .filter(|set| set.is_available())
+            .collect()
+    }
+
+    /// The best that this machine has.
+    #[must_use]
+    pub fn best() -> Self {
+        Self::available()[0]
+    }
+
+    /// Whether this machine has it.
+    #[must_use]
+    pub fn is_available(self) -> bool {
+        match self {
+            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+            Self::Avx512 => pulp::x86::V4::try_new().is_some(),
+            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+            Self::Avx2 => pulp::x86::V3::try_new().is_some(),
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => pulp::aarch64::Neon::try_new().is_some(),
+            set => set == Self::Plain,
+        }
+    }
+
+    /// Runs `work` compiled for this set; without vector instructions on a machine that lacks it.
+    #[inline]
+    pub(super) fn run<W: WithSimd>(self, work: W) -> W::Output {
+        #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+        {
+            if self == Self::Avx512
+                && let Some(simd) = pulp::x86::V4::try_new()
+            {
+                return Simd::vectorize(simd, work);
+            }
+            if self == Self::Avx2
+                && let Some(simd) = pulp::x86::V3::try_new()
+            {
+                return Simd::vectorize(simd, work);
+            }
+        }
+        #[cfg(target_arch = "aarch64")]
+        if self == Self::Neon
+            && let Some(simd) = pulp::aarch64::Neon::try_new()
+        {
+            return Simd::vectorize(simd, work);
+        }
+        Simd::vectorize(pulp::Scalar::new(), work)
+    }
+}
+
+impl fmt::Display for InstructionSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Avx512 => "AVX-512",
+            Self::Avx2 => "AVX2",
+            Self::Neon => "NEON",
+            Self::Plain => "no SIMD",
+        })
+    }
+}
