@@ -5,11 +5,11 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use npyz::npz::NpzArchive;
+use zip::ZipArchive;
 
 use super::{Samples, arrays, bytes, npy};
 
-type Archive = NpzArchive<BufReader<File>>;
+type Archive = ZipArchive<BufReader<File>>;
 
 /// Reads a file; every error names it.
 pub(super) fn read(path: &Path) -> Result<Samples> {
@@ -20,7 +20,7 @@ pub(super) fn read(path: &Path) -> Result<Samples> {
 }
 
 fn parse(file: BufReader<File>) -> Result<Samples> {
-    let mut archive = NpzArchive::new(file).context("it is not npz")?;
+    let mut archive = ZipArchive::new(file).context("it is not npz")?;
     let inputs = member(&mut archive, &arrays::INPUTS, |reader| npy::array::<f32>(reader))?
         .with_context(|| format!("it has none of the arrays {}", arrays::INPUTS.join(", ")))?;
     let labels = member(&mut archive, &arrays::LABELS, |reader| npy::array(reader)?.into_labels())?
@@ -35,33 +35,35 @@ fn member<R>(
     names: &[&str],
     parse: impl FnOnce(Box<dyn Read + '_>) -> Result<R>,
 ) -> Result<Option<R>> {
-    let has = |name: &&&str| archive.array_names().any(|array| array == **name);
+    let file = |name: &str| format!("{name}.npy");
+    let has = |name: &&&str| archive.index_for_name(&file(name)).is_some();
     let Some(name) = names.iter().find(has) else { return Ok(None) };
-    let file = npyz::npz::file_name_from_array_name(name);
-    let stored = archive.zip_archive().by_name(&file).with_context(|| format!("cannot unpack `{name}`"))?;
+    let stored = archive.by_name(&file(name)).with_context(|| format!("cannot unpack `{name}`"))?;
     parse(Box::new(bytes::limit(stored))).map(Some).with_context(|| format!("array `{name}`"))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Cursor;
+    use std::io::{Cursor, Write};
 
     use npyz::WriterBuilder;
+    use zip::ZipWriter;
+    use zip::write::SimpleFileOptions;
 
     use super::*;
 
     /// An archive of one-byte arrays.
     fn npz(arrays: &[(&str, &[u64], &[u8])]) -> Vec<u8> {
-        let mut file = Cursor::new(Vec::new());
-        let mut writer = npyz::npz::NpzWriter::new(&mut file);
+        let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
         for (name, sizes, values) in arrays {
-            let array = writer.array(name, Default::default()).unwrap();
-            let mut array = array.default_dtype().shape(sizes).begin_nd().unwrap();
+            let mut npy = Vec::new();
+            let mut array = npyz::WriteOptions::new().default_dtype().shape(sizes).writer(&mut npy).begin_nd().unwrap();
             array.extend(values.iter()).unwrap();
             array.finish().unwrap();
+            archive.start_file(format!("{name}.npy"), SimpleFileOptions::default()).unwrap();
+            archive.write_all(&npy).unwrap();
         }
-        drop(writer);
-        file.into_inner()
+        archive.finish().unwrap().into_inner()
     }
 
     fn read_bytes(file: &[u8]) -> Result<Samples> {
