@@ -91,42 +91,65 @@ fn layers<B: Backend<f32>>(backend: &B) -> Result<Named, B::Error> {
     let bench = Bench { backend };
     let mut list = Named::new();
     {
-        let shape = LinearShape { rows: 70, inputs: 33, outputs: 17 };
         let (x, w, b) = (numbers(1, 70 * 33), numbers(2, 33 * 17), numbers(3, 17));
-        let (x, w, b, dy) =
-            (bench.put(&x)?, bench.put(&w)?, bench.put(&b)?, bench.put(&numbers(4, 70 * 17))?);
+        let (x, w, b) = (bench.put(&x)?, bench.put(&w)?, bench.put(&b)?);
         let mut y = backend.zeros(70 * 17)?;
-        backend.linear(shape, &x, &w, &b, &mut y)?;
-        list.push(("linear", bench.take(&y, 70 * 17)?));
         let (mut dw, mut db, mut dx) = (backend.zeros(33 * 17)?, backend.zeros(17)?, backend.zeros(70 * 33)?);
-        backend.linear_backward(shape, &x, &w, &dy, &mut dw, &mut db, Some(&mut dx))?;
-        let all = [bench.take(&dw, 33 * 17)?, bench.take(&db, 17)?, bench.take(&dx, 70 * 33)?];
-        list.push(("linear_backward", all.concat()));
+        let named = [("linear", "linear_backward"), ("linear (relu)", "linear_backward (relu)")];
+        for (relu, (forward, backward)) in [false, true].into_iter().zip(named) {
+            let shape = LinearShape { rows: 70, inputs: 33, outputs: 17, relu };
+            backend.linear(shape, &x, &w, &b, &mut y)?;
+            list.push((forward, bench.take(&y, 70 * 17)?));
+            let mut dy = bench.put(&numbers(4, 70 * 17))?;
+            backend.linear_backward(shape, &x, &w, &y, &mut dy, &mut dw, &mut db, Some(&mut dx))?;
+            let all = [bench.take(&dw, 33 * 17)?, bench.take(&db, 17)?, bench.take(&dx, 70 * 33)?];
+            list.push((backward, all.concat()));
+        }
     }
     {
-        let shape = ConvShape { batch: 5, height: 7, width: 6, inputs: 3, outputs: 8 };
-        let (pixels, weights) = (5 * 7 * 6, 9 * 3 * 8);
-        let (x, w) = (bench.put(&numbers(5, pixels * 3))?, bench.put(&numbers(6, weights))?);
-        let dy = bench.put(&numbers(7, pixels * 8))?;
-        let mut y = backend.zeros(pixels * 8)?;
-        backend.conv(shape, &x, &w, &mut y)?;
-        list.push(("conv", bench.take(&y, pixels * 8)?));
-        let (mut dw, mut dx) = (backend.zeros(weights)?, backend.zeros(pixels * 3)?);
-        backend.conv_backward(shape, &x, &w, &dy, &mut dw, Some(&mut dx))?;
-        list.push(("conv_backward", [bench.take(&dw, weights)?, bench.take(&dx, pixels * 3)?].concat()));
+        // Few channels in, and many: a backend may do the two differently.
+        let cases = [
+            (3, false, "conv", "conv_backward"),
+            (3, true, "conv (pool)", "conv_backward (pool)"),
+            (9, false, "conv (deep)", "conv_backward (deep)"),
+            (9, true, "conv (deep, pool)", "conv_backward (deep, pool)"),
+        ];
+        for (inputs, pool, forward, backward) in cases {
+            let shape = ConvShape { batch: 5, height: 7, width: 6, inputs, outputs: 8, pool };
+            let (pixels, weights) = (5 * 7 * 6, 9 * inputs * 8);
+            let out = if pool { 5 * 3 * 3 * 8 } else { pixels * 8 };
+            let (x, w) = (bench.put(&numbers(5, pixels * inputs))?, bench.put(&numbers(6, weights))?);
+            let (dy, mut picks) = (bench.put(&numbers(7, out))?, backend.indices(&vec![0; out])?);
+            let mut y = backend.zeros(out)?;
+            backend.conv(shape, &x, &w, &mut y, &mut picks)?;
+            list.push((forward, bench.take(&y, out)?));
+            let (mut dw, mut dx) = (backend.zeros(weights)?, backend.zeros(pixels * inputs)?);
+            backend.conv_backward(shape, &x, &w, &dy, &picks, &mut dw, Some(&mut dx))?;
+            let mut all = [bench.take(&dw, weights)?, bench.take(&dx, pixels * inputs)?].concat();
+            // The first layer of a network asks for no gradient of its input.
+            backend.conv_backward(shape, &x, &w, &dy, &picks, &mut dw, None)?;
+            all.extend(bench.take(&dw, weights)?);
+            list.push((backward, all));
+        }
     }
     {
-        let shape = NormShape { rows: 200, channels: 6, epsilon: 1e-5 };
         let (x, affine) = (bench.put(&numbers(8, 1200))?, bench.put(&numbers(9, 12))?);
-        let (mut saved, mut running) = (backend.zeros(12)?, bench.put(&[1.0; 12])?);
         let (mut y, dy) = (backend.zeros(1200)?, bench.put(&numbers(10, 1200))?);
-        backend.norm(shape, &x, &affine, &mut saved, &mut running, 0.1, &mut y)?;
-        list.push(("norm", [bench.take(&y, 1200)?, bench.take(&running, 12)?].concat()));
         let (mut daffine, mut dx) = (backend.zeros(12)?, backend.zeros(1200)?);
-        backend.norm_backward(shape, &x, &affine, &saved, &dy, &mut daffine, &mut dx)?;
-        list.push(("norm_backward", [bench.take(&daffine, 12)?, bench.take(&dx, 1200)?].concat()));
-        backend.norm_infer(shape, &x, &affine, &running, &mut y)?;
-        list.push(("norm_infer", bench.take(&y, 1200)?));
+        let cases = [
+            (false, "norm", "norm_backward", "norm_infer"),
+            (true, "norm (relu)", "norm_backward (relu)", "norm_infer (relu)"),
+        ];
+        for (relu, forward, backward, infer) in cases {
+            let shape = NormShape { rows: 200, channels: 6, epsilon: 1e-5, relu };
+            let (mut saved, mut running) = (backend.zeros(12)?, bench.put(&[1.0; 12])?);
+            backend.norm(shape, &x, &affine, &mut saved, &mut running, 0.1, &mut y)?;
+            list.push((forward, [bench.take(&y, 1200)?, bench.take(&running, 12)?].concat()));
+            backend.norm_backward(shape, &x, &affine, &saved, &dy, &mut daffine, &mut dx)?;
+            list.push((backward, [bench.take(&daffine, 12)?, bench.take(&dx, 1200)?].concat()));
+            backend.norm_infer(shape, &x, &affine, &running, &mut y)?;
+            list.push((infer, bench.take(&y, 1200)?));
+        }
     }
     {
         let shape = PoolShape { batch: 3, height: 5, width: 6, channels: 4 };

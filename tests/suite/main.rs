@@ -6,6 +6,7 @@ mod complete;
 mod density;
 mod freestanding;
 mod isotonic;
+mod layers;
 mod losses;
 mod metrics;
 mod net;

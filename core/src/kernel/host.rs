@@ -1,11 +1,10 @@
 //! What every backend in host memory shares: vectors as buffers, and one stamp that turns a module of plain
 //! functions into a [`Backend`](super::Backend).
 
-/// Implements `Backend` for `$backend` from the functions of the module `$layers` (layers on slices) and the
-/// methods `run(work)` (where work happens: here, or on a pool of threads) and `rows()` (distances, see
-/// [`super::rows`]) of the type.
+/// Implements `Backend` for `$backend` from the methods `run(work)` (where work happens: here, or on a pool of
+/// threads), `layers()` (layers and optimisers on slices) and `rows()` (distances, see [`super::rows`]) of the type.
 macro_rules! host_backend {
-    ($backend:ty, $name:literal, $layers:path) => {
+    ($backend:ty, $name:literal) => {
         impl<T: $crate::Scalar> $crate::kernel::Backend<T> for $backend {
             type Buffer = Vec<T>;
             type Indices = Vec<u32>;
@@ -42,8 +41,7 @@ macro_rules! host_backend {
                 b: &Vec<T>,
                 y: &mut Vec<T>,
             ) -> Result<(), BatchError> {
-                use $layers as layers;
-                self.run(|| layers::linear(shape, x, w, b, y));
+                self.run(|| self.layers().linear(shape, x, w, b, y));
                 Ok(())
             }
 
@@ -52,19 +50,26 @@ macro_rules! host_backend {
                 shape: LinearShape,
                 x: &Vec<T>,
                 w: &Vec<T>,
-                dy: &Vec<T>,
+                y: &Vec<T>,
+                dy: &mut Vec<T>,
                 dw: &mut Vec<T>,
                 db: &mut Vec<T>,
                 dx: Option<&mut Vec<T>>,
             ) -> Result<(), BatchError> {
-                use $layers as layers;
-                self.run(|| layers::linear_backward(shape, x, w, dy, dw, db, dx.map(|dx| &mut dx[..])));
+                let dx = dx.map(|dx| &mut dx[..]);
+                self.run(|| self.layers().linear_backward(shape, x, w, y, dy, dw, db, dx));
                 Ok(())
             }
 
-            fn conv(&self, shape: ConvShape, x: &Vec<T>, w: &Vec<T>, y: &mut Vec<T>) -> Result<(), BatchError> {
-                use $layers as layers;
-                self.run(|| layers::conv(shape, x, w, y));
+            fn conv(
+                &self,
+                shape: ConvShape,
+                x: &Vec<T>,
+                w: &Vec<T>,
+                y: &mut Vec<T>,
+                picks: &mut Vec<u32>,
+            ) -> Result<(), BatchError> {
+                self.run(|| self.layers().conv(shape, x, w, y, picks));
                 Ok(())
             }
 
@@ -74,11 +79,12 @@ macro_rules! host_backend {
                 x: &Vec<T>,
                 w: &Vec<T>,
                 dy: &Vec<T>,
+                picks: &Vec<u32>,
                 dw: &mut Vec<T>,
                 dx: Option<&mut Vec<T>>,
             ) -> Result<(), BatchError> {
-                use $layers as layers;
-                self.run(|| layers::conv_backward(shape, x, w, dy, dw, dx.map(|dx| &mut dx[..])));
+                let dx = dx.map(|dx| &mut dx[..]);
+                self.run(|| self.layers().conv_backward(shape, x, w, dy, picks, dw, dx));
                 Ok(())
             }
 
@@ -92,8 +98,7 @@ macro_rules! host_backend {
                 momentum: T,
                 y: &mut Vec<T>,
             ) -> Result<(), BatchError> {
-                use $layers as layers;
-                self.run(|| layers::norm(shape, x, affine, saved, running, momentum, y));
+                self.run(|| self.layers().norm(shape, x, affine, saved, running, momentum, y));
                 Ok(())
             }
 
@@ -105,8 +110,7 @@ macro_rules! host_backend {
                 running: &Vec<T>,
                 y: &mut Vec<T>,
             ) -> Result<(), BatchError> {
-                use $layers as layers;
-                self.run(|| layers::norm_infer(shape, x, affine, running, y));
+                self.run(|| self.layers().norm_infer(shape, x, affine, running, y));
                 Ok(())
             }
 
@@ -120,14 +124,12 @@ macro_rules! host_backend {
                 daffine: &mut Vec<T>,
                 dx: &mut Vec<T>,
             ) -> Result<(), BatchError> {
-                use $layers as layers;
-                self.run(|| layers::norm_backward(shape, x, affine, saved, dy, daffine, dx));
+                self.run(|| self.layers().norm_backward(shape, x, affine, saved, dy, daffine, dx));
                 Ok(())
             }
 
             fn relu(&self, len: usize, x: &Vec<T>, y: &mut Vec<T>) -> Result<(), BatchError> {
-                use $layers as layers;
-                self.run(|| layers::relu(&x[..len], &mut y[..len]));
+                self.run(|| self.layers().relu(&x[..len], &mut y[..len]));
                 Ok(())
             }
 
@@ -138,14 +140,12 @@ macro_rules! host_backend {
                 dy: &Vec<T>,
                 dx: &mut Vec<T>,
             ) -> Result<(), BatchError> {
-                use $layers as layers;
-                self.run(|| layers::relu_backward(&y[..len], &dy[..len], &mut dx[..len]));
+                self.run(|| self.layers().relu_backward(&y[..len], &dy[..len], &mut dx[..len]));
                 Ok(())
             }
 
             fn max_pool(&self, shape: PoolShape, x: &Vec<T>, y: &mut Vec<T>) -> Result<(), BatchError> {
-                use $layers as layers;
-                self.run(|| layers::max_pool(shape, x, y));
+                self.run(|| self.layers().max_pool(shape, x, y));
                 Ok(())
             }
 
@@ -156,14 +156,12 @@ macro_rules! host_backend {
                 dy: &Vec<T>,
                 dx: &mut Vec<T>,
             ) -> Result<(), BatchError> {
-                use $layers as layers;
-                self.run(|| layers::max_pool_backward(shape, x, dy, dx));
+                self.run(|| self.layers().max_pool_backward(shape, x, dy, dx));
                 Ok(())
             }
 
             fn mean_pool(&self, shape: PoolShape, x: &Vec<T>, y: &mut Vec<T>) -> Result<(), BatchError> {
-                use $layers as layers;
-                self.run(|| layers::mean_pool(shape, x, y));
+                self.run(|| self.layers().mean_pool(shape, x, y));
                 Ok(())
             }
 
@@ -173,8 +171,7 @@ macro_rules! host_backend {
                 dy: &Vec<T>,
                 dx: &mut Vec<T>,
             ) -> Result<(), BatchError> {
-                use $layers as layers;
-                self.run(|| layers::mean_pool_backward(shape, dy, dx));
+                self.run(|| self.layers().mean_pool_backward(shape, dy, dx));
                 Ok(())
             }
 
@@ -210,7 +207,7 @@ macro_rules! host_backend {
                 m: &mut Vec<T>,
                 v: &mut Vec<T>,
             ) -> Result<(), BatchError> {
-                optim::adam(step, &mut w[..len], &g[..len], &mut m[..len], &mut v[..len]);
+                self.run(|| self.layers().adam(step, &mut w[..len], &g[..len], &mut m[..len], &mut v[..len]));
                 Ok(())
             }
 
@@ -222,7 +219,7 @@ macro_rules! host_backend {
                 g: &Vec<T>,
                 u: &mut Vec<T>,
             ) -> Result<(), BatchError> {
-                optim::sgd(step, &mut w[..len], &g[..len], &mut u[..len]);
+                self.run(|| self.layers().sgd(step, &mut w[..len], &g[..len], &mut u[..len]));
                 Ok(())
             }
 

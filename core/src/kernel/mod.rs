@@ -22,7 +22,8 @@ use crate::loss::{LossReport, Objective};
 use crate::rng::Key;
 use crate::sample::{Draw, DrawReport};
 
-/// Shape of a fully connected layer on a batch: `y [rows, outputs] = x [rows, inputs] w [inputs, outputs] + b`.
+/// Shape of a fully connected layer on a batch: `y [rows, outputs] = x [rows, inputs] w [inputs, outputs] + b`, and
+/// `max(y, 0)` if a ReLU follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinearShape {
     /// Samples in the batch.
@@ -31,10 +32,13 @@ pub struct LinearShape {
     pub inputs: usize,
     /// Numbers in one output.
     pub outputs: usize,
+    /// Whether a ReLU follows.
+    pub relu: bool,
 }
 
 /// Shape of a 3x3 convolution with padding 1 and stride 1: `x [batch, height, width, inputs]`,
-/// `w [3, 3, inputs, outputs]`, `y [batch, height, width, outputs]`.
+/// `w [3, 3, inputs, outputs]`, `y [batch, height, width, outputs]`; if a 2x2 pooling follows, its output instead:
+/// `y [batch, height / 2, width / 2, outputs]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvShape {
     /// Images in the batch.
@@ -47,9 +51,21 @@ pub struct ConvShape {
     pub inputs: usize,
     /// Channels out.
     pub outputs: usize,
+    /// Whether a pooling follows, see [`Backend::max_pool`].
+    pub pool: bool,
 }
 
-/// Shape of a batch normalisation: `rows` samples (for images, pixels) of `channels` numbers.
+impl ConvShape {
+    /// The pooling of its full output.
+    #[must_use]
+    pub const fn pooling(&self) -> PoolShape {
+        let Self { batch, height, width, outputs, .. } = *self;
+        PoolShape { batch, height, width, channels: outputs }
+    }
+}
+
+/// Shape of a batch normalisation: `rows` samples (for images, pixels) of `channels` numbers, and a ReLU if one
+/// follows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NormShape<T> {
     /// Samples, or pixels of all samples.
@@ -58,6 +74,8 @@ pub struct NormShape<T> {
     pub channels: usize,
     /// Added to the variance.
     pub epsilon: T,
+    /// Whether a ReLU follows.
+    pub relu: bool,
 }
 
 /// Shape of a 2x2 pooling with stride 2 (a last odd row or column is dropped), or of a mean over the whole image.
@@ -232,7 +250,7 @@ pub trait Backend<T: Scalar> {
 
     // ---- layers: forward, and backward to inputs and parameters. Gradients are written, not added.
 
-    /// `y = x w + b`.
+    /// `y = x w + b`, and the ReLU.
     fn linear(
         &self,
         shape: LinearShape,
@@ -241,25 +259,29 @@ pub trait Backend<T: Scalar> {
         b: &Self::Buffer,
         y: &mut Self::Buffer,
     ) -> Result<(), Self::Error>;
-    /// `dw = xᵀ dy`, `db = column sums of dy`, and `dx = dy wᵀ` where asked for.
+    /// `dw = xᵀ dy`, `db = column sums of dy`, and `dx = dy wᵀ` where asked for. With a ReLU, `dy` is first set to 0
+    /// where `y` is not positive; it is the caller's no more.
     fn linear_backward(
         &self,
         shape: LinearShape,
         x: &Self::Buffer,
         w: &Self::Buffer,
-        dy: &Self::Buffer,
+        y: &Self::Buffer,
+        dy: &mut Self::Buffer,
         dw: &mut Self::Buffer,
         db: &mut Self::Buffer,
         dx: Option<&mut Self::Buffer>,
     ) -> Result<(), Self::Error>;
 
-    /// 3x3 convolution, no bias (a norm follows it).
+    /// 3x3 convolution, no bias (a norm follows it), and the pooling. With a pooling, `picks` receives for each number
+    /// of `y` which pixel of its window it was, 0 to 3 in reading order: the first largest.
     fn conv(
         &self,
         shape: ConvShape,
         x: &Self::Buffer,
         w: &Self::Buffer,
         y: &mut Self::Buffer,
+        picks: &mut Self::Indices,
     ) -> Result<(), Self::Error>;
     /// Gradients of [`conv`](Self::conv).
     fn conv_backward(
@@ -268,13 +290,14 @@ pub trait Backend<T: Scalar> {
         x: &Self::Buffer,
         w: &Self::Buffer,
         dy: &Self::Buffer,
+        picks: &Self::Indices,
         dw: &mut Self::Buffer,
         dx: Option<&mut Self::Buffer>,
     ) -> Result<(), Self::Error>;
 
     /// Batch normalisation by the statistics of this batch: `y = scale (x - mean) / sqrt(var + epsilon) + shift`.
     ///
-    /// `affine` is `[scale; shift]` (2 channels), `saved` receives `[mean; 1/sqrt(var + epsilon)]`, and `running`
+    /// The ReLU follows. `affine` is `[scale; shift]` (2 channels), `saved` receives `[mean; 1/sqrt(var + epsilon)]`, and `running`
     /// `[mean; var]` moves towards this batch's by `momentum` (unbiased variance).
     fn norm(
         &self,
@@ -286,7 +309,7 @@ pub trait Backend<T: Scalar> {
         momentum: T,
         y: &mut Self::Buffer,
     ) -> Result<(), Self::Error>;
-    /// Batch normalisation by the running statistics.
+    /// Batch normalisation by the running statistics, and the ReLU.
     fn norm_infer(
         &self,
         shape: NormShape<T>,
@@ -295,7 +318,8 @@ pub trait Backend<T: Scalar> {
         running: &Self::Buffer,
         y: &mut Self::Buffer,
     ) -> Result<(), Self::Error>;
-    /// Gradients of [`norm`](Self::norm); `daffine` is `[dscale; dshift]`.
+    /// Gradients of [`norm`](Self::norm) with its ReLU, which was active where the output, computed anew, is positive;
+    /// `daffine` is `[dscale; dshift]`.
     fn norm_backward(
         &self,
         shape: NormShape<T>,

@@ -39,6 +39,37 @@ struct NormState<B> {
     running: B,
 }
 
+/// One operation of the seam: a layer, with the next one where a backend does both at once.
+#[derive(Clone, Copy)]
+struct Stage {
+    layer: LayerSpec,
+    /// What goes in.
+    shape: InputShape,
+    /// Whether the pooling after a convolution, or the ReLU after a linear layer or a norm, belongs to it.
+    fused: bool,
+}
+
+/// The chain of layers as operations.
+fn stages(architecture: &Architecture) -> Vec<Stage> {
+    let layers = architecture.layers();
+    let mut list: Vec<Stage> = Vec::with_capacity(layers.len());
+    for (&layer, &shape) in layers.iter().zip(architecture.shapes()) {
+        if let Some(Stage { layer: before, fused: fused @ false, .. }) = list.last_mut() {
+            let pair = (*before, layer);
+            *fused = matches!(
+                pair,
+                (LayerSpec::Conv { .. }, LayerSpec::MaxPool)
+                    | (LayerSpec::Linear { .. } | LayerSpec::Norm, LayerSpec::Relu)
+            );
+            if *fused {
+                continue;
+            }
+        }
+        list.push(Stage { layer, shape, fused: false });
+    }
+    list
+}
+
 /// A network with its parameters, activations and optimiser state on a backend.
 ///
 /// One `forward`, one `backward`, one `update` make a training step; `infer` uses the running statistics and leaves
@@ -46,11 +77,14 @@ struct NormState<B> {
 pub struct Network<'b, T: Scalar, B: Backend<T>> {
     backend: &'b B,
     architecture: Architecture,
+    stages: Vec<Stage>,
     capacity: usize,
     parameters: Vec<Parameter<B::Buffer>>,
     norms: Vec<NormState<B::Buffer>>,
-    /// `activations[i]` goes into layer i; the last one holds the embeddings.
+    /// `activations[i]` goes into stage i; the last one holds the embeddings.
     activations: Vec<B::Buffer>,
+    /// For each convolution, what the pooling after it picked.
+    picks: Vec<B::Indices>,
     /// Gradients of two neighbouring activations, in turn.
     gradients: [B::Buffer; 2],
     /// Samples of the last forward pass.
@@ -93,11 +127,31 @@ impl<'b, T: Scalar, B: Backend<T>> Network<'b, T, B> {
                 norms.push(NormState { name: format!("{at}.norm.running"), channels, saved, running });
             }
         }
-        let sizes = architecture.shapes().iter().map(InputShape::len);
+        let stages = stages(&architecture);
+        let outputs = stages.iter().skip(1).map(|stage| stage.shape.len());
+        let sizes = [architecture.input().len()].into_iter().chain(outputs).chain([architecture.dim()]);
         let largest = sizes.clone().max().unwrap_or(0);
-        let activations = sizes.map(|size| backend.zeros(capacity * size)).collect::<Result<_, _>>()?;
+        let activations: Vec<_> =
+            sizes.clone().map(|size| backend.zeros(capacity * size)).collect::<Result<_, _>>()?;
+        let picks = stages
+            .iter()
+            .zip(sizes.skip(1))
+            .filter(|(stage, _)| matches!(stage.layer, LayerSpec::Conv { .. }))
+            .map(|(stage, size)| backend.indices(&vec![0; if stage.fused { capacity * size } else { 0 }]))
+            .collect::<Result<_, _>>()?;
         let gradients = [backend.zeros(capacity * largest)?, backend.zeros(capacity * largest)?];
-        Ok(Self { backend, architecture, capacity, parameters, norms, activations, gradients, count: 0 })
+        Ok(Self {
+            backend,
+            architecture,
+            stages,
+            capacity,
+            parameters,
+            norms,
+            activations,
+            picks,
+            gradients,
+            count: 0,
+        })
     }
 
     /// What this network is.
@@ -128,33 +182,31 @@ impl<'b, T: Scalar, B: Backend<T>> Network<'b, T, B> {
         let backend = self.backend;
         self.count = if training { count } else { 0 };
         backend.upload(input, &mut self.activations[0])?;
-        let (mut parameter, mut norm) = (0, 0);
-        for (at, &layer) in self.architecture.layers().iter().enumerate() {
-            let shape = self.architecture.shapes()[at];
+        let (mut parameter, mut norm, mut conv) = (0, 0, 0);
+        for (at, stage) in self.stages.iter().enumerate() {
+            let Stage { layer, shape, fused } = *stage;
             let (before, after) = self.activations.split_at_mut(at + 1);
             let (x, y) = (&before[at], &mut after[0]);
             match layer {
                 LayerSpec::Conv { outputs } => {
-                    backend.conv(
-                        conv_shape(count, shape, outputs),
-                        x,
-                        &self.parameters[parameter].value,
-                        y,
-                    )?;
+                    let shape = conv_shape(count, shape, outputs, fused);
+                    let weights = &self.parameters[parameter].value;
+                    backend.conv(shape, x, weights, y, &mut self.picks[conv])?;
+                    conv += 1;
                 }
                 LayerSpec::Linear { outputs } => {
                     let (w, b) = (&self.parameters[parameter].value, &self.parameters[parameter + 1].value);
-                    backend.linear(linear_shape(count, shape, outputs), x, w, b, y)?;
+                    backend.linear(linear_shape(count, shape, outputs, fused), x, w, b, y)?;
                 }
                 LayerSpec::Norm => {
                     let NormState { saved, running, .. } = &mut self.norms[norm];
                     let affine = &self.parameters[parameter].value;
-                    let norm_shape = norm_shape(count, shape);
+                    let shape = norm_shape(count, shape, fused);
                     if training {
                         let momentum = T::from_f64(NORM_MOMENTUM);
-                        backend.norm(norm_shape, x, affine, saved, running, momentum, y)?;
+                        backend.norm(shape, x, affine, saved, running, momentum, y)?;
                     } else {
-                        backend.norm_infer(norm_shape, x, affine, running, y)?;
+                        backend.norm_infer(shape, x, affine, running, y)?;
                     }
                     norm += 1;
                 }
@@ -165,52 +217,57 @@ impl<'b, T: Scalar, B: Backend<T>> Network<'b, T, B> {
             }
             parameter += parameters_of(layer);
         }
-        Ok(&self.activations[self.architecture.layers().len()])
+        Ok(&self.activations[self.stages.len()])
     }
 
     /// The embeddings of the last pass.
     #[must_use]
     pub fn embeddings(&self) -> &B::Buffer {
-        &self.activations[self.architecture.layers().len()]
+        &self.activations[self.stages.len()]
     }
 
     /// Carries `dx`, the gradient to the embeddings of the last [`forward`](Self::forward), back to every parameter.
     pub fn backward(&mut self, dx: &B::Buffer) -> Result<(), B::Error> {
         let (backend, count) = (self.backend, self.count);
         let mut parameter = self.parameters.len();
-        let mut norm = self.norms.len();
-        let layers = self.architecture.layers();
+        let (mut norm, mut conv) = (self.norms.len(), self.picks.len());
         let [here, next] = &mut self.gradients;
         let (mut here, mut next) = (here, next);
-        for (at, &layer) in layers.iter().enumerate().rev() {
-            let shape = self.architecture.shapes()[at];
+        for (at, stage) in self.stages.iter().enumerate().rev() {
+            let Stage { layer, shape, fused } = *stage;
             let (x, y) = (&self.activations[at], &self.activations[at + 1]);
-            let dy = if at + 1 == layers.len() { dx } else { &*here };
-            let first = at == 0;
+            let (first, last) = (at == 0, at + 1 == self.stages.len());
             parameter -= parameters_of(layer);
             match layer {
                 LayerSpec::Conv { outputs } => {
+                    conv -= 1;
                     let Parameter { value, gradient, .. } = &mut self.parameters[parameter];
                     let dx = (!first).then_some(&mut *next);
-                    backend.conv_backward(conv_shape(count, shape, outputs), x, value, dy, gradient, dx)?;
+                    let shape = conv_shape(count, shape, outputs, fused);
+                    backend.conv_backward(shape, x, value, here, &self.picks[conv], gradient, dx)?;
                 }
                 LayerSpec::Linear { outputs } => {
                     let (w, b) = self.parameters.split_at_mut(parameter + 1);
                     let Parameter { value, gradient, .. } = &mut w[parameter];
                     let dx = (!first).then_some(&mut *next);
-                    let shape = linear_shape(count, shape, outputs);
-                    backend.linear_backward(shape, x, value, dy, gradient, &mut b[0].gradient, dx)?;
+                    let shape = linear_shape(count, shape, outputs, fused);
+                    backend.linear_backward(shape, x, value, y, here, gradient, &mut b[0].gradient, dx)?;
                 }
                 LayerSpec::Norm => {
                     norm -= 1;
                     let Parameter { value, gradient, .. } = &mut self.parameters[parameter];
                     let saved = &self.norms[norm].saved;
-                    backend.norm_backward(norm_shape(count, shape), x, value, saved, dy, gradient, next)?;
+                    let shape = norm_shape(count, shape, fused);
+                    backend.norm_backward(shape, x, value, saved, here, gradient, next)?;
                 }
-                LayerSpec::Relu => backend.relu_backward(count * shape.len(), y, dy, next)?,
-                LayerSpec::MaxPool => backend.max_pool_backward(pool_shape(count, shape), x, dy, next)?,
-                LayerSpec::MeanPool => backend.mean_pool_backward(pool_shape(count, shape), dy, next)?,
-                LayerSpec::Normalize => backend.normalize_backward(count, shape.len(), x, y, dy, next)?,
+                LayerSpec::Relu => backend.relu_backward(count * shape.len(), y, here, next)?,
+                LayerSpec::MaxPool => backend.max_pool_backward(pool_shape(count, shape), x, here, next)?,
+                LayerSpec::MeanPool => backend.mean_pool_backward(pool_shape(count, shape), here, next)?,
+                // Every network ends here: the gradient that was given enters.
+                LayerSpec::Normalize => {
+                    let dy = if last { dx } else { &*here };
+                    backend.normalize_backward(count, shape.len(), x, y, dy, next)?;
+                }
             }
             core::mem::swap(&mut here, &mut next);
         }
@@ -362,17 +419,17 @@ const fn parameters_of(layer: LayerSpec) -> usize {
     }
 }
 
-fn conv_shape(batch: usize, shape: InputShape, outputs: usize) -> ConvShape {
-    ConvShape { batch, height: shape.height, width: shape.width, inputs: shape.channels, outputs }
+fn conv_shape(batch: usize, shape: InputShape, outputs: usize, pool: bool) -> ConvShape {
+    ConvShape { batch, height: shape.height, width: shape.width, inputs: shape.channels, outputs, pool }
 }
 
-fn linear_shape(rows: usize, shape: InputShape, outputs: usize) -> LinearShape {
-    LinearShape { rows, inputs: shape.len(), outputs }
+fn linear_shape(rows: usize, shape: InputShape, outputs: usize, relu: bool) -> LinearShape {
+    LinearShape { rows, inputs: shape.len(), outputs, relu }
 }
 
-fn norm_shape<T: Scalar>(batch: usize, shape: InputShape) -> NormShape<T> {
+fn norm_shape<T: Scalar>(batch: usize, shape: InputShape, relu: bool) -> NormShape<T> {
     let rows = batch * shape.height * shape.width;
-    NormShape { rows, channels: shape.channels, epsilon: T::from_f64(NORM_EPSILON) }
+    NormShape { rows, channels: shape.channels, epsilon: T::from_f64(NORM_EPSILON), relu }
 }
 
 fn pool_shape(batch: usize, shape: InputShape) -> PoolShape {

@@ -94,3 +94,24 @@ impl fmt::Display for InstructionSet {
         })
     }
 }
+
+/// Numbers to which scratch memory is padded: two vectors of the widest set.
+pub(super) const WIDEST: usize = 32;
+
+/// The first vector of `from`; what lies beyond its end is 0.
+#[inline(always)]
+pub(super) fn get<S: Simd>(simd: S, from: &[f32]) -> S::f32s {
+    match S::as_simd_f32s(from).0.first() {
+        Some(&vector) => vector,
+        None => simd.partial_load_f32s(from),
+    }
+}
+
+/// Writes `vector` to the start of `to`; what lies beyond its end is dropped.
+#[inline(always)]
+pub(super) fn put<S: Simd>(simd: S, to: &mut [f32], vector: S::f32s) {
+    match S::as_mut_simd_f32s(to).0.first_mut() {
+        Some(place) => *place = vector,
+        None => simd.partial_store_f32s(to, vector),
+    }
+}

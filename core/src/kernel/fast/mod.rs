@@ -1,10 +1,22 @@
-//! The standard CPU backend: SIMD matrix products through the `gemm` crate, and threads.
+//! The standard CPU backend: SIMD and threads. Layers in single precision run on kernels of our own; other products go
+//! through the `gemm` crate.
 //!
 //! The same bits for any number of threads: work is cut by shape, results are joined in order.
 
+mod conv;
+mod filter;
+mod general;
 mod lanes;
-mod layers;
+mod linear;
+mod norm;
+mod optim;
+mod patch;
+mod pool;
 mod product;
+mod scratch;
+mod tile;
+mod unfold;
+mod winograd;
 
 pub use lanes::InstructionSet;
 
@@ -14,11 +26,11 @@ use rayon::prelude::*;
 
 use super::host::host_backend;
 use super::rows::{self, RowSource};
-use super::scalar::optim;
 use super::*;
 use crate::batch::Embeddings;
 use crate::distance;
 use product::{Mat, product};
+use scratch::Scratch;
 
 /// Rows of distances that one product computes: few for a batch, so that every thread has some; more for a large set,
 /// whose candidates are laid out anew for each product.
@@ -41,7 +53,14 @@ const fn rows_at_once(candidates: usize) -> usize {
 #[derive(Debug)]
 pub struct Fast {
     pool: rayon::ThreadPool,
+    layers: Layers,
+}
+
+/// What the layers need: which instructions, and memory that is kept from call to call.
+#[derive(Debug)]
+struct Layers {
     set: InstructionSet,
+    scratch: Scratch,
 }
 
 impl Fast {
@@ -59,13 +78,13 @@ impl Fast {
         set: InstructionSet,
     ) -> Result<Self, rayon::ThreadPoolBuildError> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.max(1)).build()?;
-        Ok(Self { pool, set })
+        Ok(Self { pool, layers: Layers { set, scratch: Scratch::default() } })
     }
 
     /// The instruction set of the own kernels.
     #[must_use]
     pub fn instruction_set(&self) -> InstructionSet {
-        self.set
+        self.layers.set
     }
 
     /// Threads in the pool.
@@ -80,6 +99,10 @@ impl Fast {
 
     fn rows(&self) -> Rows {
         Rows
+    }
+
+    fn layers(&self) -> &Layers {
+        &self.layers
     }
 }
 
@@ -126,4 +149,4 @@ impl RowSource for Rows {
     }
 }
 
-host_backend!(Fast, "fast", layers);
+host_backend!(Fast, "fast");

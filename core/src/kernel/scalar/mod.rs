@@ -3,6 +3,8 @@
 pub(super) mod layers;
 pub(super) mod optim;
 
+use layers::Layers;
+
 use alloc::vec::Vec;
 
 use super::host::host_backend;
@@ -15,7 +17,7 @@ use crate::distance;
 ///
 /// ```
 /// use nearfar_core::kernel::{Backend, LinearShape, scalar::Reference};
-/// let shape = LinearShape { rows: 1, inputs: 2, outputs: 1 };
+/// let shape = LinearShape { rows: 1, inputs: 2, outputs: 1, relu: false };
 /// let (x, w, b) = (vec![1.0_f64, 2.0], vec![3.0, 4.0], vec![0.5]);
 /// let mut y = vec![0.0];
 /// Reference.linear(shape, &x, &w, &b, &mut y)?;
@@ -32,6 +34,10 @@ impl Reference {
 
     fn rows(&self) -> Rows {
         Rows
+    }
+
+    fn layers(&self) -> &Layers {
+        &Layers
     }
 }
 
@@ -59,4 +65,4 @@ impl RowSource for Rows {
     }
 }
 
-host_backend!(Reference, "scalar", layers);
+host_backend!(Reference, "scalar");

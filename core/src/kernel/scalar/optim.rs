@@ -1,5 +1,4 @@
-//! Optimisers on one tensor, number by number. Every backend that runs on the CPU uses these loops: they are bound
-//! by memory, and the compiler vectorises them as they stand.
+//! Optimisers on one tensor, number by number.
 
 use super::super::{AdamStep, SgdStep};
 use crate::Scalar;
@@ -17,14 +16,47 @@ fn power(base: f64, mut exponent: u32) -> f64 {
     result
 }
 
+/// What an element of [`adam`] is multiplied with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Factors<T> {
+    pub(crate) beta1: T,
+    /// `1 - beta1`.
+    pub(crate) rest1: T,
+    pub(crate) beta2: T,
+    /// `1 - beta2`.
+    pub(crate) rest2: T,
+    /// What weight decay leaves.
+    pub(crate) keep: T,
+    /// The rate over the bias correction of the first moment.
+    pub(crate) scale: T,
+    /// The root of the bias correction of the second, inverse.
+    pub(crate) root: T,
+    pub(crate) epsilon: T,
+}
+
+impl<T: Scalar> Factors<T> {
+    pub(crate) fn new(step: AdamStep<T>) -> Self {
+        let AdamStep { rate, beta1, beta2, epsilon, decay, step } = step;
+        let correct1 = T::from_f64(1.0 - power(beta1.to_f64(), step));
+        let correct2 = T::from_f64(1.0 - power(beta2.to_f64(), step));
+        Self {
+            beta1,
+            rest1: T::ONE - beta1,
+            beta2,
+            rest2: T::ONE - beta2,
+            keep: T::ONE - rate * decay,
+            scale: rate / correct1,
+            root: T::ONE / correct2.sqrt(),
+            epsilon,
+        }
+    }
+}
+
 pub(crate) fn adam<T: Scalar>(step: AdamStep<T>, w: &mut [T], g: &[T], m: &mut [T], v: &mut [T]) {
-    let AdamStep { rate, beta1, beta2, epsilon, decay, step } = step;
-    let correct1 = T::from_f64(1.0 - power(beta1.to_f64(), step));
-    let correct2 = T::from_f64(1.0 - power(beta2.to_f64(), step));
-    let (scale, root, keep) = (rate / correct1, T::ONE / correct2.sqrt(), T::ONE - rate * decay);
+    let Factors { beta1, rest1, beta2, rest2, keep, scale, root, epsilon } = Factors::new(step);
     for (((w, &g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
-        *m = beta1 * *m + (T::ONE - beta1) * g;
-        *v = beta2 * *v + (T::ONE - beta2) * g * g;
+        *m = beta1 * *m + rest1 * g;
+        *v = beta2 * *v + rest2 * g * g;
         *w = *w * keep - scale * *m / (v.sqrt() * root + epsilon);
     }
 }
