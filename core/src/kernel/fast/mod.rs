@@ -5,10 +5,13 @@
 mod lanes;
 mod layers;
 mod product;
+mod step;
+mod tuples;
 
 pub use lanes::InstructionSet;
 
 use alloc::vec::Vec;
+use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
@@ -19,6 +22,10 @@ use super::*;
 use crate::batch::Embeddings;
 use crate::distance;
 use product::{Mat, product};
+use step::Workspace;
+
+/// Samples of a batch up to which a step is not worth waking threads for.
+const ALONE: usize = 128;
 
 /// Rows of distances that one product computes: few for a batch, so that every thread has some; more for a large set,
 /// whose candidates are laid out anew for each product.
@@ -42,6 +49,8 @@ const fn rows_at_once(candidates: usize) -> usize {
 pub struct Fast {
     pool: rayon::ThreadPool,
     set: InstructionSet,
+    /// Kept between steps; whoever draws takes it and brings it back.
+    workspace: Mutex<Workspace>,
 }
 
 impl Fast {
@@ -59,7 +68,7 @@ impl Fast {
         set: InstructionSet,
     ) -> Result<Self, rayon::ThreadPoolBuildError> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.max(1)).build()?;
-        Ok(Self { pool, set })
+        Ok(Self { pool, set, workspace: Mutex::default() })
     }
 
     /// The instruction set of the own kernels.
@@ -80,6 +89,44 @@ impl Fast {
 
     fn rows(&self) -> Rows {
         Rows
+    }
+
+    fn draw_batch<T: Scalar>(
+        &self,
+        batch: BatchView<'_, Vec<T>, Vec<u32>>,
+        objective: &Objective<T>,
+        key: Key,
+        draws: &mut Vec<Draw<T>>,
+    ) -> DrawReport {
+        let (set, threads) = (self.set, self.threads() > 1 && batch.count > ALONE);
+        let step = |draws: &mut Vec<Draw<T>>| {
+            let mut workspace =
+                core::mem::take(&mut *self.workspace.lock().unwrap_or_else(PoisonError::into_inner));
+            let spread = step::Spread { set, threads };
+            let report =
+                step::draw(spread, &mut workspace, rows::view(batch), objective.sampler(), key, draws);
+            *self.workspace.lock().unwrap_or_else(PoisonError::into_inner) = workspace;
+            report
+        };
+        let report = if threads { self.run(|| step(draws)) } else { step(draws) };
+        report.unwrap_or_else(|| self.run(|| rows::draw(&Rows, batch, objective, key, draws)))
+    }
+
+    fn loss_batch<T: Scalar>(
+        &self,
+        batch: BatchView<'_, Vec<T>, Vec<u32>>,
+        objective: &Objective<T>,
+        draws: &[Draw<T>],
+        dx: &mut [T],
+        dbetas: &mut [T],
+    ) -> LossReport {
+        let (set, threads) = (self.set, self.threads() > 1 && batch.count > ALONE);
+        let spread = step::Spread { set, threads };
+        let step = |dx: &mut [T], dbetas: &mut [T]| {
+            tuples::loss(spread, rows::view(batch), objective, draws, dx, dbetas)
+        };
+        let report = if threads { self.run(|| step(dx, dbetas)) } else { step(dx, dbetas) };
+        report.unwrap_or_else(|| self.run(|| rows::loss(&Rows, batch, objective, draws, dx, dbetas)))
     }
 }
 
