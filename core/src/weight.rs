@@ -136,6 +136,12 @@ impl<T: Scalar> Weighting<T> {
         Scalar::min(-ln_q_unnormalized(self.power, self.bend, distance), self.ln_cap)
     }
 
+    /// Capped logarithm, without the normaliser.
+    #[cfg(feature = "std")]
+    pub(crate) const fn ln_cap(&self) -> T {
+        self.ln_cap
+    }
+
     /// First distance that is no candidate for this anchor.
     pub(crate) fn far_end(&self, beta: T) -> T {
         match self.far {

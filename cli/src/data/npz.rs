@@ -57,7 +57,8 @@ mod tests {
         let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
         for (name, sizes, values) in arrays {
             let mut npy = Vec::new();
-            let mut array = npyz::WriteOptions::new().default_dtype().shape(sizes).writer(&mut npy).begin_nd().unwrap();
+            let mut array =
+                npyz::WriteOptions::new().default_dtype().shape(sizes).writer(&mut npy).begin_nd().unwrap();
             array.extend(values.iter()).unwrap();
             array.finish().unwrap();
             archive.start_file(format!("{name}.npy"), SimpleFileOptions::default()).unwrap();

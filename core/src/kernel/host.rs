@@ -2,7 +2,8 @@
 //! functions into a [`Backend`](super::Backend).
 
 /// Implements `Backend` for `$backend` from the methods `run(work)` (where work happens: here, or on a pool of
-/// threads), `layers()` (layers and optimisers on slices) and `rows()` (distances, see [`super::rows`]) of the type.
+/// threads), `layers()` (layers and optimisers on slices), `rows()` (distances, see [`super::rows`]), `draw_batch` and
+/// `loss_batch` of the type.
 macro_rules! host_backend {
     ($backend:ty, $name:literal) => {
         impl<T: $crate::Scalar> $crate::kernel::Backend<T> for $backend {
@@ -237,7 +238,7 @@ macro_rules! host_backend {
                 key: Key,
                 draws: &mut Vec<Draw<T>>,
             ) -> Result<DrawReport, BatchError> {
-                Ok(self.run(|| rows::draw(&self.rows(), batch, objective, key, draws)))
+                Ok(self.draw_batch(batch, objective, key, draws))
             }
 
             fn loss(
@@ -248,7 +249,7 @@ macro_rules! host_backend {
                 dx: &mut Vec<T>,
                 dbetas: &mut Vec<T>,
             ) -> Result<LossReport, BatchError> {
-                Ok(self.run(|| rows::loss(&self.rows(), batch, objective, draws, dx, dbetas)))
+                Ok(self.loss_batch(batch, objective, draws, dx, dbetas))
             }
 
             fn download_draws(&self, draws: &Vec<Draw<T>>) -> Result<Vec<Draw<T>>, BatchError> {

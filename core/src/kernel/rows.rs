@@ -10,7 +10,7 @@ use super::{BatchView, MatchRanks, NegativeMoments, SearchView};
 use crate::Scalar;
 use crate::batch::{BatchError, Embeddings, Row};
 use crate::distance;
-use crate::loss::batch::{Walk, row_sum, row_terms};
+use crate::loss::batch::{Sequential, Walk, row_sum, row_terms, scale_by, tuple_loss};
 use crate::loss::{LossReport, Objective};
 use crate::metric::retrieval::{nearest_row, rank_row};
 use crate::rng::Key;
@@ -53,7 +53,9 @@ pub(super) fn normalize_backward<T: Scalar>(
     }
 }
 
-fn view<'a, T: Scalar>(batch: BatchView<'a, Vec<T>, Vec<u32>>) -> (Embeddings<'a, T>, &'a [u32], &'a [T]) {
+pub(super) fn view<'a, T: Scalar>(
+    batch: BatchView<'a, Vec<T>, Vec<u32>>,
+) -> (Embeddings<'a, T>, &'a [u32], &'a [T]) {
     let x = Embeddings::new(&batch.embeddings[..batch.count * batch.dim], batch.dim)
         .expect("a batch has whole rows of at least one number");
     (x, &batch.labels[..batch.count], &batch.betas[..batch.count])
@@ -107,11 +109,14 @@ pub(super) fn loss<T: Scalar>(
     dbetas: &mut [T],
 ) -> LossReport {
     let (x, _, betas) = view(batch);
-    let mut walk = Walk::new(x, betas, &mut dx[..batch.count * batch.dim], &mut dbetas[..batch.count]);
+    let (dx, dbetas) = (&mut dx[..batch.count * batch.dim], &mut dbetas[..batch.count]);
     if objective.sampler().draws() {
-        walk.tuples(objective, draws);
-        return walk.finish(objective, &[]);
+        dx.fill(T::ZERO);
+        let (report, scale) = tuple_loss(objective, draws, betas, dbetas, &mut Sequential { x, dx });
+        scale_by(scale, dx);
+        return report;
     }
+    let mut walk = Walk::new(x, betas, dx, dbetas);
     let sums = over_rows(source, batch, 0..batch.count, |row| row_sum(objective, row));
     let mut tuples = Vec::with_capacity(batch.count);
     for first in (0..batch.count).step_by(ROWS_AT_ONCE) {

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use super::{Loss, LossReport, Objective, Reduction};
 use crate::Scalar;
-use crate::batch::{Embeddings, Row};
+use crate::batch::{Embeddings, Row, Triplet};
 use crate::distance::{distance, dot};
 use crate::sample::Draw;
 
@@ -37,6 +37,37 @@ impl Terms {
         self.value += other.value;
         self.active += other.active;
         self.terms += other.terms;
+    }
+
+    /// Adds `nu` times the boundary of each anchor for each of its tuples; nothing if no term is active \[R10\].
+    fn penalize<T: Scalar>(
+        &mut self,
+        nu: T,
+        betas: &[T],
+        dbetas: &mut [T],
+        tuples: impl Iterator<Item = (usize, f64)>,
+    ) {
+        if self.active == 0.0 || nu == T::ZERO {
+            return;
+        }
+        for (anchor, count) in tuples {
+            self.value += count * nu.to_f64() * betas[anchor].to_f64();
+            dbetas[anchor] += nu * T::from_f64(count);
+        }
+    }
+
+    /// The reduced value, and the factor of all gradients; `None` where no term is active: they are 0.
+    fn reduce<T: Scalar>(&self, reduction: Reduction) -> (LossReport, Option<T>) {
+        let &Self { value, active, terms, .. } = self;
+        if active == 0.0 {
+            return (LossReport { loss: 0.0, active, terms }, None);
+        }
+        let divisor = match reduction {
+            Reduction::MeanActive => active,
+            Reduction::Mean => terms,
+            Reduction::Sum => 1.0,
+        };
+        (LossReport { loss: value / divisor, active, terms }, Some(T::from_f64(1.0 / divisor)))
     }
 }
 
@@ -70,7 +101,118 @@ impl<T: Scalar> Pull<T> {
     }
 }
 
-/// The batch and the gradient that grows on it.
+/// Where the walk over tuples gets distances, and what becomes of its pulls.
+pub(crate) trait Pairs<T> {
+    /// The distance of a pair. Pairs are asked for in the order of [`tuple_pairs`].
+    fn distance(&mut self, i: usize, j: usize) -> T;
+    /// `share (x_i - x_j)` is to be added to the gradient of i and subtracted from that of j.
+    fn pull(&mut self, i: usize, j: usize, share: T);
+}
+
+/// Pairs of a batch, one after another: the gradient grows at once.
+pub(crate) struct Sequential<'a, T> {
+    pub(crate) x: Embeddings<'a, T>,
+    pub(crate) dx: &'a mut [T],
+}
+
+impl<T: Scalar> Pairs<T> for Sequential<'_, T> {
+    fn distance(&mut self, i: usize, j: usize) -> T {
+        distance(self.x.row(i), self.x.row(j))
+    }
+
+    fn pull(&mut self, i: usize, j: usize, share: T) {
+        let dim = self.x.dim();
+        for k in 0..dim {
+            let force = share * (self.x.row(i)[k] - self.x.row(j)[k]);
+            self.dx[i * dim + k] += force;
+            self.dx[j * dim + k] -= force;
+        }
+    }
+}
+
+/// The pairs of a tuple whose distances its loss takes: anchor and positive, anchor and negative, and for the
+/// quadruplet loss the negative and the sample of a third class.
+pub(crate) fn tuple_pairs<T: Scalar>(
+    objective: &Objective<T>,
+    draw: &Draw<T>,
+) -> impl Iterator<Item = [u32; 2]> {
+    let Triplet { anchor, positive, negative } = draw.triplet;
+    let second = draw.second.filter(|_| matches!(objective.loss, Loss::Quadruplet(_)));
+    [[anchor, positive], [anchor, negative]].into_iter().chain(second.map(|second| [negative, second]))
+}
+
+/// Value of drawn tuples, in order, and the factor of the gradient that `pairs` has gathered; `None` where it is 0.
+pub(crate) fn tuple_loss<T: Scalar>(
+    objective: &Objective<T>,
+    draws: &[Draw<T>],
+    betas: &[T],
+    dbetas: &mut [T],
+    pairs: &mut impl Pairs<T>,
+) -> (LossReport, Option<T>) {
+    dbetas.fill(T::ZERO);
+    let mut total = Terms::default();
+    for draw in draws {
+        let [a, p, n] =
+            [draw.triplet.anchor, draw.triplet.positive, draw.triplet.negative].map(|i| i as usize);
+        let (near, far) = (pairs.distance(a, p), pairs.distance(a, n));
+        match objective.loss {
+            Loss::Contrastive(loss) => {
+                for (j, d, same) in [(p, near, true), (n, far, false)] {
+                    let pair = loss.pair(d, same);
+                    total.add(1.0, pair.value);
+                    pull(pairs, a, j, d, pair.d_distance);
+                }
+            }
+            Loss::Margin(loss) => {
+                for (j, d, same) in [(p, near, true), (n, far, false)] {
+                    let pair = loss.pair(d, betas[a], same);
+                    total.add(1.0, pair.value);
+                    pull(pairs, a, j, d, pair.d_distance);
+                    dbetas[a] += pair.d_beta;
+                }
+            }
+            Loss::Triplet(loss) => {
+                let grad = loss.triplet(near, far);
+                total.add(1.0, grad.value);
+                pull(pairs, a, p, near, grad.d_near);
+                pull(pairs, a, n, far, grad.d_far);
+            }
+            Loss::Quadruplet(loss) => {
+                let grad = loss.first().triplet(near, far);
+                total.add(1.0, grad.value);
+                pull(pairs, a, p, near, grad.d_near);
+                pull(pairs, a, n, far, grad.d_far);
+                if let Some(m) = draw.second.map(|m| m as usize) {
+                    let apart = pairs.distance(n, m);
+                    let grad = loss.second().triplet(near, apart);
+                    total.add(1.0, grad.value);
+                    pull(pairs, a, p, near, grad.d_near);
+                    pull(pairs, n, m, apart, grad.d_far);
+                }
+            }
+            Loss::NPair(_) | Loss::Lifted(_) | Loss::MultiSimilarity(_) => {
+                unreachable!("an objective refuses drawn tuples for losses that take all negatives")
+            }
+        }
+    }
+    if let Loss::Margin(loss) = objective.loss {
+        let anchors = draws.iter().map(|draw| (draw.triplet.anchor as usize, 1.0));
+        total.penalize(loss.nu(), betas, dbetas, anchors);
+    }
+    let (report, scale) = total.reduce(objective.reduction);
+    scale_by(scale, dbetas);
+    (report, scale)
+}
+
+/// Adds what `d_distance` means for both ends of a pair at `distance`.
+fn pull<T: Scalar>(pairs: &mut impl Pairs<T>, i: usize, j: usize, distance: T, d_distance: T) {
+    let share = d_distance * inverse_or_zero(distance);
+    if share != T::ZERO {
+        pairs.pull(i, j, share);
+    }
+}
+
+/// The walk over the rows of a batch, and the gradient that grows on it.
 pub(crate) struct Walk<'a, T> {
     pub(crate) x: Embeddings<'a, T>,
     pub(crate) betas: &'a [T],
@@ -84,81 +226,6 @@ impl<'a, T: Scalar> Walk<'a, T> {
         dx.fill(T::ZERO);
         dbetas.fill(T::ZERO);
         Self { x, betas, dx, dbetas, total: Terms::default() }
-    }
-
-    /// Adds what `d_distance` means for both ends of a pair at `distance`.
-    fn pull(&mut self, i: usize, j: usize, distance: T, d_distance: T) {
-        let share = d_distance * inverse_or_zero(distance);
-        if share == T::ZERO {
-            return;
-        }
-        let dim = self.x.dim();
-        for k in 0..dim {
-            let force = share * (self.x.row(i)[k] - self.x.row(j)[k]);
-            self.dx[i * dim + k] += force;
-            self.dx[j * dim + k] -= force;
-        }
-    }
-
-    /// Terms of drawn tuples, in order.
-    pub(crate) fn tuples(&mut self, objective: &Objective<T>, draws: &[Draw<T>]) {
-        for draw in draws {
-            let [a, p, n] =
-                [draw.triplet.anchor, draw.triplet.positive, draw.triplet.negative].map(|i| i as usize);
-            let (near, far) =
-                (distance(self.x.row(a), self.x.row(p)), distance(self.x.row(a), self.x.row(n)));
-            match objective.loss {
-                Loss::Contrastive(loss) => {
-                    for (j, d, same) in [(p, near, true), (n, far, false)] {
-                        let pair = loss.pair(d, same);
-                        self.total.add(1.0, pair.value);
-                        self.pull(a, j, d, pair.d_distance);
-                    }
-                }
-                Loss::Margin(loss) => {
-                    for (j, d, same) in [(p, near, true), (n, far, false)] {
-                        let pair = loss.pair(d, self.betas[a], same);
-                        self.total.add(1.0, pair.value);
-                        self.pull(a, j, d, pair.d_distance);
-                        self.dbetas[a] += pair.d_beta;
-                    }
-                }
-                Loss::Triplet(loss) => self.triplet(loss.triplet(near, far), [a, p, n], near, far),
-                Loss::Quadruplet(loss) => {
-                    self.triplet(loss.first().triplet(near, far), [a, p, n], near, far);
-                    if let Some(m) = draw.second.map(|m| m as usize) {
-                        let apart = distance(self.x.row(n), self.x.row(m));
-                        let grad = loss.second().triplet(near, apart);
-                        self.total.add(1.0, grad.value);
-                        self.pull(a, p, near, grad.d_near);
-                        self.pull(n, m, apart, grad.d_far);
-                    }
-                }
-                Loss::NPair(_) | Loss::Lifted(_) | Loss::MultiSimilarity(_) => {
-                    unreachable!("an objective refuses drawn tuples for losses that take all negatives")
-                }
-            }
-        }
-        if let Loss::Margin(loss) = objective.loss {
-            self.penalize(loss.nu(), draws.iter().map(|draw| (draw.triplet.anchor as usize, 1.0)));
-        }
-    }
-
-    fn triplet(&mut self, grad: super::TripletGrad<T>, [a, p, n]: [usize; 3], near: T, far: T) {
-        self.total.add(1.0, grad.value);
-        self.pull(a, p, near, grad.d_near);
-        self.pull(a, n, far, grad.d_far);
-    }
-
-    /// Adds `nu` times the boundary of each anchor for each of its tuples; nothing if no term is active \[R10\].
-    fn penalize(&mut self, nu: T, tuples: impl Iterator<Item = (usize, f64)>) {
-        if self.total.active == 0.0 || nu == T::ZERO {
-            return;
-        }
-        for (anchor, count) in tuples {
-            self.total.value += count * nu.to_f64() * self.betas[anchor].to_f64();
-            self.dbetas[anchor] += nu * T::from_f64(count);
-        }
     }
 
     /// Adds the terms of some rows, in order: what [`row_terms`] gave for the anchors from `first` on.
@@ -184,28 +251,24 @@ impl<'a, T: Scalar> Walk<'a, T> {
         tuples
     }
 
-    /// Divides by what the reduction says. `tuples` of each anchor are those of the row walk; empty after
-    /// [`tuples`](Self::tuples), which counts its own.
+    /// Divides by what the reduction says. `tuples` of each anchor are those of the row walk.
     pub(crate) fn finish(mut self, objective: &Objective<T>, tuples: &[f64]) -> LossReport {
         if let Loss::Margin(loss) = objective.loss {
-            self.penalize(loss.nu(), tuples.iter().copied().enumerate());
+            let tuples = tuples.iter().copied().enumerate();
+            self.total.penalize(loss.nu(), self.betas, self.dbetas, tuples);
         }
-        let Terms { value, active, terms, .. } = self.total;
-        if active == 0.0 {
-            self.dx.fill(T::ZERO);
-            self.dbetas.fill(T::ZERO);
-            return LossReport { loss: 0.0, active, terms };
-        }
-        let divisor = match objective.reduction {
-            Reduction::MeanActive => active,
-            Reduction::Mean => terms,
-            Reduction::Sum => 1.0,
-        };
-        let scale = T::from_f64(1.0 / divisor);
-        for gradient in self.dx.iter_mut().chain(self.dbetas.iter_mut()) {
-            *gradient *= scale;
-        }
-        LossReport { loss: value / divisor, active, terms }
+        let (report, scale) = self.total.reduce(objective.reduction);
+        scale_by(scale, self.dx);
+        scale_by(scale, self.dbetas);
+        report
+    }
+}
+
+/// Multiplies all numbers, or makes them 0 where there is no factor.
+pub(crate) fn scale_by<T: Scalar>(scale: Option<T>, numbers: &mut [T]) {
+    match scale {
+        Some(scale) => numbers.iter_mut().for_each(|number| *number *= scale),
+        None => numbers.fill(T::ZERO),
     }
 }
 

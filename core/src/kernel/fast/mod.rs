@@ -14,13 +14,16 @@ mod patch;
 mod pool;
 mod product;
 mod scratch;
+mod step;
 mod tile;
+mod tuples;
 mod unfold;
 mod winograd;
 
 pub use lanes::InstructionSet;
 
 use alloc::vec::Vec;
+use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
@@ -31,6 +34,10 @@ use crate::batch::Embeddings;
 use crate::distance;
 use product::{Mat, product};
 use scratch::Scratch;
+use step::Workspace;
+
+/// Samples of a batch up to which a step is not worth waking threads for.
+const ALONE: usize = 128;
 
 /// Rows of distances that one product computes: few for a batch, so that every thread has some; more for a large set,
 /// whose candidates are laid out anew for each product.
@@ -54,6 +61,8 @@ const fn rows_at_once(candidates: usize) -> usize {
 pub struct Fast {
     pool: rayon::ThreadPool,
     layers: Layers,
+    /// Kept between steps; whoever draws takes it and brings it back.
+    workspace: Mutex<Workspace>,
 }
 
 /// What the layers need: which instructions, and memory that is kept from call to call.
@@ -78,7 +87,8 @@ impl Fast {
         set: InstructionSet,
     ) -> Result<Self, rayon::ThreadPoolBuildError> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.max(1)).build()?;
-        Ok(Self { pool, layers: Layers { set, scratch: Scratch::default() } })
+        let layers = Layers { set, scratch: Scratch::default() };
+        Ok(Self { pool, layers, workspace: Mutex::default() })
     }
 
     /// The instruction set of the own kernels.
@@ -103,6 +113,44 @@ impl Fast {
 
     fn layers(&self) -> &Layers {
         &self.layers
+    }
+
+    fn draw_batch<T: Scalar>(
+        &self,
+        batch: BatchView<'_, Vec<T>, Vec<u32>>,
+        objective: &Objective<T>,
+        key: Key,
+        draws: &mut Vec<Draw<T>>,
+    ) -> DrawReport {
+        let (set, threads) = (self.layers.set, self.threads() > 1 && batch.count > ALONE);
+        let step = |draws: &mut Vec<Draw<T>>| {
+            let mut workspace =
+                core::mem::take(&mut *self.workspace.lock().unwrap_or_else(PoisonError::into_inner));
+            let spread = step::Spread { set, threads };
+            let report =
+                step::draw(spread, &mut workspace, rows::view(batch), objective.sampler(), key, draws);
+            *self.workspace.lock().unwrap_or_else(PoisonError::into_inner) = workspace;
+            report
+        };
+        let report = if threads { self.run(|| step(draws)) } else { step(draws) };
+        report.unwrap_or_else(|| self.run(|| rows::draw(&Rows, batch, objective, key, draws)))
+    }
+
+    fn loss_batch<T: Scalar>(
+        &self,
+        batch: BatchView<'_, Vec<T>, Vec<u32>>,
+        objective: &Objective<T>,
+        draws: &[Draw<T>],
+        dx: &mut [T],
+        dbetas: &mut [T],
+    ) -> LossReport {
+        let (set, threads) = (self.layers.set, self.threads() > 1 && batch.count > ALONE);
+        let spread = step::Spread { set, threads };
+        let step = |dx: &mut [T], dbetas: &mut [T]| {
+            tuples::loss(spread, rows::view(batch), objective, draws, dx, dbetas)
+        };
+        let report = if threads { self.run(|| step(dx, dbetas)) } else { step(dx, dbetas) };
+        report.unwrap_or_else(|| self.run(|| rows::loss(&Rows, batch, objective, draws, dx, dbetas)))
     }
 }
 

@@ -39,6 +39,27 @@ impl Reference {
     fn layers(&self) -> &Layers {
         &Layers
     }
+
+    fn draw_batch<T: Scalar>(
+        &self,
+        batch: BatchView<'_, Vec<T>, Vec<u32>>,
+        objective: &Objective<T>,
+        key: Key,
+        draws: &mut Vec<Draw<T>>,
+    ) -> DrawReport {
+        rows::draw(&Rows, batch, objective, key, draws)
+    }
+
+    fn loss_batch<T: Scalar>(
+        &self,
+        batch: BatchView<'_, Vec<T>, Vec<u32>>,
+        objective: &Objective<T>,
+        draws: &[Draw<T>],
+        dx: &mut [T],
+        dbetas: &mut [T],
+    ) -> LossReport {
+        rows::loss(&Rows, batch, objective, draws, dx, dbetas)
+    }
 }
 
 /// Distances pair by pair.

@@ -1,0 +1,70 @@
+//! The law of distance weighted sampling in terms of cosines, and when cosines are too coarse for it.
+//!
+//! With `c = 1 - d²/2` the product `d² (1 - d²/4)` is `1 - c²`, so that
+//!
+//! ```text
+//! w(d) = d^-(n-2) (1 - d²/4)^-(n-3)/2 = 2^(slope log2(1 - c²)) / sqrt(2 - 2c),   slope = -(n-3)/2
+//! ```
+//! One logarithm, one exponential and one inverse root a pair, and the pair weighs the same from both ends but for the
+//! far cut.
+
+use core::f64::consts::LN_2;
+
+use crate::Scalar;
+use crate::density::ln_q_unnormalized;
+use crate::weight::{FarCut, Weighting};
+
+/// Squared distance below which `2 - 2c` has lost too many digits \[R2\].
+const NEAR: f64 = 0.05;
+
+/// `1 - c²` and `2 - 2c` are not taken below this.
+pub(super) const LEAST: f32 = 1e-12;
+
+/// Weights by cosine. Logarithms are to base 2.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Law {
+    pub(super) slope: f32,
+    pub(super) cap: f64,
+}
+
+impl Law {
+    /// The law and the least cosine (exclusive) of each anchor's candidates; `None` where cosines in single precision
+    /// are too coarse: a dimension below 3 (its density is unbounded at d = 2), or a cap or a far cut at a distance
+    /// with `d² < 0.05`, since the weights of pairs nearer than that would then matter.
+    pub(super) fn of<T: Scalar>(weighting: &Weighting<T>, betas: &[T], cuts: &mut Vec<f32>) -> Option<Self> {
+        let n = weighting.density().dimension();
+        let (power, bend) = weighting.density().exponents();
+        let cap = weighting.ln_cap().to_f64();
+        if n < 3.0 || cap > -ln_q_unnormalized(power, bend, Scalar::sqrt(NEAR)) {
+            return None;
+        }
+        cuts.clear();
+        if let FarCut::Active { .. } = weighting.far() {
+            cuts.extend(betas.iter().map(|&beta| cosine_of_cut(weighting.far_end(beta).to_f64())));
+        } else {
+            cuts.resize(betas.len(), cosine_of_cut(weighting.far_end(T::ZERO).to_f64()));
+        }
+        let coarse = |&cut: &f32| cut > (1.0 - 0.5 * NEAR) as f32 && cut < f32::INFINITY;
+        if cuts.iter().any(coarse) {
+            return None;
+        }
+        Some(Self { slope: (-bend) as f32, cap: cap / LN_2 })
+    }
+
+    /// Logarithm of the weight at `1 - c² = t`, but for the factor `1/d`, which lies in `[1/2, 4.5]` here.
+    pub(super) fn bound(&self, c_squared: f32) -> f32 {
+        let t = f64::from(f32::max(1.0 - c_squared, LEAST));
+        let exponent = f64::from(self.slope) * Scalar::ln(t) / LN_2;
+        f64::min(exponent, self.cap) as f32
+    }
+
+    /// The cap over `2^reference`, as large as a number may be.
+    pub(super) fn cap_over(&self, reference: f32) -> f32 {
+        Scalar::exp(f64::min(self.cap - f64::from(reference), 127.0) * LN_2) as f32
+    }
+}
+
+/// Distances below `cut` are cosines above this.
+fn cosine_of_cut(cut: f64) -> f32 {
+    if cut > 0.0 { (1.0 - 0.5 * cut * cut) as f32 } else { f32::INFINITY }
+}

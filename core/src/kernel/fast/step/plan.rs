@@ -1,0 +1,159 @@
+//! How a batch is cut: panels of 32, blocks of columns whose sums are kept, squares of rows that one task computes.
+//!
+//! Everything follows from the shape of the batch, nothing from the number of threads.
+
+use super::tile::{Batch, TILE, pack};
+use super::weights::Sums;
+
+/// Embeddings laid out anew for all tasks at once take no more numbers than this (16 MiB); beyond, each task lays out
+/// the panels that it needs.
+const PACKED: usize = 1 << 22;
+/// Sums that may be kept (48 MB).
+const KEPT: usize = 2_400_000;
+/// Rows of a task, at least.
+const ROWS: usize = 128;
+
+/// Blocks and squares of a batch of `count`.
+///
+/// Square (I, J), `I <= J`, is one task. It keeps for each row of I its sums over each block of columns of J, then for
+/// each row of J its sums over each block of I: `[2][blocks][rows]`. Of a square on the diagonal the first half is both.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan {
+    pub(super) count: usize,
+    /// Columns of a block.
+    pub(super) block: usize,
+    /// Rows and columns of a square, a multiple of the block.
+    pub(super) rows: usize,
+}
+
+impl Plan {
+    pub(super) fn new(count: usize) -> Self {
+        let mut block = TILE;
+        loop {
+            let plan = Self { count, block, rows: ROWS.max(block) };
+            if plan.tasks() * plan.kept_by_task() <= KEPT || block >= count {
+                return plan;
+            }
+            block *= 2;
+        }
+    }
+
+    /// Squares on a side.
+    pub(super) fn side(&self) -> usize {
+        self.count.div_ceil(self.rows)
+    }
+
+    pub(super) fn tasks(&self) -> usize {
+        self.side() * (self.side() + 1) / 2
+    }
+
+    pub(super) fn kept_by_task(&self) -> usize {
+        2 * self.rows * self.blocks_in_square()
+    }
+
+    pub(super) fn blocks_in_square(&self) -> usize {
+        self.rows / self.block
+    }
+
+    /// Number of blocks of columns.
+    pub(super) fn blocks(&self) -> usize {
+        self.count.div_ceil(self.block)
+    }
+
+    /// Panels of the batch.
+    pub(super) fn panels(&self) -> usize {
+        self.count.div_ceil(TILE)
+    }
+
+    /// The square of a task: squares by rising J, then I.
+    pub(super) fn square(&self, task: usize) -> (usize, usize) {
+        let mut j = 0;
+        while (j + 1) * (j + 2) / 2 <= task {
+            j += 1;
+        }
+        (task - j * (j + 1) / 2, j)
+    }
+
+    /// Where the sums of `anchor` over `block` are kept.
+    pub(super) fn place(&self, anchor: usize, block: usize) -> usize {
+        let (square, other) = (anchor / self.rows, block / self.blocks_in_square());
+        let (low, high) = (square.min(other), square.max(other));
+        let task = high * (high + 1) / 2 + low;
+        let half = usize::from(other < square) * self.kept_by_task() / 2;
+        task * self.kept_by_task() + half + (block % self.blocks_in_square()) * self.rows + anchor % self.rows
+    }
+
+    /// The sums of `anchor` over all blocks, in order.
+    pub(super) fn sums_of<'k>(&self, kept: &'k [Sums], anchor: usize) -> impl Iterator<Item = &'k Sums> {
+        let (plan, blocks) = (*self, self.blocks_in_square());
+        let squares = (0..plan.side()).map(move |square| plan.place(anchor, square * blocks));
+        let of_square = move |place: usize| kept[place..].iter().step_by(plan.rows).take(blocks);
+        squares.flat_map(of_square).take(plan.blocks())
+    }
+}
+
+/// Panels of embeddings: all of them, or one at a time.
+#[derive(Clone, Copy)]
+pub(super) struct Panels<'a> {
+    pub(super) batch: Batch<'a>,
+    /// All panels, or nothing.
+    packed: &'a [f32],
+}
+
+impl<'a> Panels<'a> {
+    /// Lays out all panels in `store` if they are few enough.
+    pub(super) fn new(batch: Batch<'a>, store: &'a mut Vec<f32>) -> Self {
+        let len = batch.count.next_multiple_of(TILE) * batch.dim;
+        store.clear();
+        if len <= PACKED {
+            store.resize(len, 0.0);
+            for (panel, store) in store.chunks_exact_mut(TILE * batch.dim).enumerate() {
+                pack(&batch, panel * TILE, store);
+            }
+        }
+        Self { batch, packed: store }
+    }
+
+    /// A panel; `scratch` holds it where they are laid out one at a time.
+    pub(super) fn get<'s>(&'s self, panel: usize, scratch: &'s mut Vec<f32>) -> &'s [f32] {
+        let len = TILE * self.batch.dim;
+        if self.packed.is_empty() {
+            scratch.resize(len, 0.0);
+            pack(&self.batch, panel * TILE, scratch);
+            return scratch;
+        }
+        &self.packed[panel * len..][..len]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_sum_has_a_place_of_its_own() {
+        for count in [1, 2, 31, 33, 128, 129, 500, 1024] {
+            let plan = Plan::new(count);
+            let mut seen = vec![false; plan.tasks() * plan.kept_by_task()];
+            for anchor in 0..count {
+                for block in 0..plan.blocks() {
+                    let place = plan.place(anchor, block);
+                    assert!(!seen[place], "anchor {anchor}, block {block} of {count}");
+                    seen[place] = true;
+                }
+            }
+            for task in 0..plan.tasks() {
+                let (i, j) = plan.square(task);
+                assert!(i <= j && j * (j + 1) / 2 + i == task);
+            }
+        }
+    }
+
+    #[test]
+    fn sums_stay_below_their_bound() {
+        for count in [1000, 4096, 10_000, 65_536, 1 << 20] {
+            let plan = Plan::new(count);
+            assert!(plan.tasks() * plan.kept_by_task() <= KEPT, "{plan:?}");
+        }
+    }
+}
