@@ -14,6 +14,7 @@ mod patch;
 mod pool;
 mod product;
 mod scratch;
+mod search;
 mod step;
 mod tile;
 mod tuples;
@@ -108,7 +109,7 @@ impl Fast {
     }
 
     fn rows(&self) -> Rows {
-        Rows
+        Rows { set: self.layers.set }
     }
 
     fn layers(&self) -> &Layers {
@@ -133,7 +134,7 @@ impl Fast {
             report
         };
         let report = if threads { self.run(|| step(draws)) } else { step(draws) };
-        report.unwrap_or_else(|| self.run(|| rows::draw(&Rows, batch, objective, key, draws)))
+        report.unwrap_or_else(|| self.run(|| rows::draw(&self.rows(), batch, objective, key, draws)))
     }
 
     fn loss_batch<T: Scalar>(
@@ -150,12 +151,19 @@ impl Fast {
             tuples::loss(spread, rows::view(batch), objective, draws, dx, dbetas)
         };
         let report = if threads { self.run(|| step(dx, dbetas)) } else { step(dx, dbetas) };
-        report.unwrap_or_else(|| self.run(|| rows::loss(&Rows, batch, objective, draws, dx, dbetas)))
+        report.unwrap_or_else(|| self.run(|| rows::loss(&self.rows(), batch, objective, draws, dx, dbetas)))
     }
 }
 
-/// Distances by blocks of rows: one product each.
-struct Rows;
+/// Distances by blocks of rows, one product each; in single precision, search by streams of pairs.
+struct Rows {
+    set: InstructionSet,
+}
+
+/// A view of single precision, if this one is.
+fn single<T: Scalar>(dim: usize, view: SearchView<'_, Vec<T>>) -> Option<Embeddings<'_, f32>> {
+    Embeddings::new(T::as_single(&view.embeddings[..view.count * dim])?, dim).ok()
+}
 
 impl RowSource for Rows {
     fn map<T: Scalar, R: Send>(
@@ -194,6 +202,45 @@ impl RowSource for Rows {
             )
             .collect();
         blocks.into_iter().flatten().collect()
+    }
+
+    fn match_ranks<T: Scalar>(
+        &self,
+        dim: usize,
+        depth: usize,
+        queries: SearchView<'_, Vec<T>>,
+        candidates: Option<SearchView<'_, Vec<T>>>,
+    ) -> MatchRanks {
+        let streamed = || {
+            let asked = search::Labeled { rows: single(dim, queries)?, labels: queries.labels };
+            let among = match candidates {
+                Some(among) => Some(search::Labeled { rows: single(dim, among)?, labels: among.labels }),
+                None => None,
+            };
+            search::match_ranks(self.set, depth, asked, among)
+        };
+        streamed().unwrap_or_else(|| rows::match_ranks(self, dim, depth, queries, candidates))
+    }
+
+    fn nearest<T: Scalar>(
+        &self,
+        dim: usize,
+        k: usize,
+        queries: SearchView<'_, Vec<T>>,
+        candidates: Option<SearchView<'_, Vec<T>>>,
+    ) -> Vec<u32> {
+        let streamed = || {
+            if k > search::MOST_NEAREST {
+                return None;
+            }
+            let asked = search::Set::new(single(dim, queries)?, self.set)?;
+            let among = match candidates {
+                Some(among) => Some(search::Set::new(single(dim, among)?, self.set)?),
+                None => None,
+            };
+            Some(search::nearest(k, &asked, among.as_ref()))
+        };
+        streamed().unwrap_or_else(|| rows::nearest(self, dim, k, queries, candidates))
     }
 }
 
