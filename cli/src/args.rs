@@ -107,6 +107,9 @@ pub enum Command {
     /// What this machine has, and each kernel checked against the reference.
     #[command(after_help = "Example:\n  nearfar doctor --json")]
     Doctor,
+    /// The hot paths, timed against the least that their arithmetic needs on this machine.
+    #[command(after_help = "Example:\n  nearfar bench --n 1024,4096 --dim 128 --threads 1")]
+    Bench(BenchArgs),
 }
 
 /// Options of `train`; each one overrides the configuration.
@@ -369,6 +372,17 @@ pub struct IsotonicArgs {
     /// Fit this quantile instead of the mean.
     #[arg(long, value_name = "TAU")]
     pub quantile: Option<f64>,
+}
+
+/// Options of `bench`.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// Samples in a batch, in a set to evaluate, and points of a fit.
+    #[arg(long, value_delimiter = ',', default_value = "1024,4096")]
+    pub n: Vec<usize>,
+    /// Numbers in an embedding.
+    #[arg(long, value_name = "D", default_value_t = 128)]
+    pub dim: usize,
 }
 
 /// Direction of an isotonic fit.

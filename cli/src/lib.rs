@@ -8,6 +8,7 @@ pub mod checkup;
 pub mod cmd;
 pub mod config;
 pub mod data;
+pub mod hot;
 pub mod look;
 pub mod model;
 pub mod plan;

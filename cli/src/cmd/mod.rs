@@ -1,5 +1,6 @@
 //! One verb each; and what they share: where to compute, and what they answer.
 
+mod bench;
 mod density;
 mod doctor;
 mod embed;
@@ -64,6 +65,7 @@ pub fn run(cli: &Cli) -> Result<Answer> {
         Command::Density(args) => density::run(args),
         Command::Isotonic(args) => isotonic::run(args),
         Command::Doctor => doctor::run(common),
+        Command::Bench(args) => bench::run(args, common),
     }
 }
 

@@ -1,0 +1,234 @@
+//! The hot paths, made ready to be timed: what each does on given sizes, and the least time that the arithmetic in
+//! it needs on this machine.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use nearfar_core::isotonic::{Isotonic, Options};
+use nearfar_core::kernel::fast::{Fast, Rates};
+use nearfar_core::kernel::{Backend, BatchView, SearchView};
+use nearfar_core::net::{Architecture, InputShape, LayerSpec, Network, Optimizer};
+use nearfar_core::{
+    Cap, Draw, EmptyRow, FarCut, Key, Loss, Margin, Objective, Reduction, Sampler, Stream, Weighting,
+    normalize_row,
+};
+
+/// Samples of a class in a batch or set.
+const PER_CLASS: usize = 4;
+/// Samples in a batch of the networks.
+const NETWORK_BATCH: usize = 128;
+/// How long one path is repeated, and how often at least.
+const TIME: Duration = Duration::from_millis(400);
+const REPEATS: usize = 5;
+
+/// One measured hot path.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Timing {
+    /// What was run.
+    pub name: &'static str,
+    /// Samples.
+    pub n: usize,
+    /// Numbers in an embedding, where there are any.
+    pub dim: usize,
+    /// Threads.
+    pub threads: usize,
+    /// Median wall time, microseconds.
+    pub median_us: f64,
+    /// What the arithmetic needs at the measured rates on as many threads, microseconds.
+    pub floor_us: f64,
+    /// Most memory that the process held meanwhile, beyond what it held before, in bytes; Linux only.
+    pub peak_bytes: Option<u64>,
+}
+
+/// Times every hot path on `threads` threads: the metric ones for each n.
+pub fn all(threads: usize, sizes: &[usize], dim: usize, rates: &Rates) -> Result<Vec<Timing>> {
+    let fast = Fast::new(threads)?;
+    let mut list = Vec::new();
+    for &n in sizes {
+        list.push(step(&fast, n, dim, rates)?);
+    }
+    for &n in sizes {
+        list.push(search(&fast, n, dim, rates)?);
+    }
+    list.push(network(&fast, "mlp", &mlp()?, rates)?);
+    list.push(network(&fast, "cnn", &cnn()?, rates)?);
+    if threads == 1 {
+        for &n in sizes {
+            list.push(isotonic(n)?);
+        }
+    }
+    Ok(list)
+}
+
+/// Median of repeated runs of `work`, in microseconds, and the memory that they took.
+fn time(mut work: impl FnMut() -> Result<()>) -> Result<(f64, Option<u64>)> {
+    let before = memory::restart();
+    work()?;
+    let mut times = Vec::new();
+    let start = Instant::now();
+    while times.len() < REPEATS || start.elapsed() < TIME {
+        let once = Instant::now();
+        work()?;
+        times.push(once.elapsed().as_secs_f64() * 1e6);
+    }
+    let peak = before.zip(memory::peak()).map(|(before, peak)| peak.saturating_sub(before));
+    times.sort_by(f64::total_cmp);
+    Ok((times[times.len() / 2], peak))
+}
+
+/// Random unit rows with labels.
+fn embeddings(n: usize, dim: usize) -> Result<(Vec<f32>, Vec<u32>)> {
+    ensure!(n >= 2 * PER_CLASS && dim >= 2, "--n is at least {} and --dim at least 2", 2 * PER_CLASS);
+    let key = Key::new(5, Stream::Init, 0);
+    let mut rows = vec![0.0; n * dim];
+    let mut raw = vec![0.0; dim];
+    for (i, row) in rows.chunks_exact_mut(dim).enumerate() {
+        for (k, raw) in raw.iter_mut().enumerate() {
+            // A sum of four uniform numbers is round enough.
+            let part = |at: u32| key.uniform(i as u32, 4 * k as u32 + at) as f32;
+            *raw = part(0) + part(1) + part(2) + part(3) - 2.0;
+        }
+        normalize_row(&raw, row)?;
+    }
+    Ok((rows, (0..n).map(|i| (i / PER_CLASS) as u32).collect()))
+}
+
+/// Draws, loss and gradients of one batch: distance weighted sampling with the margin loss.
+fn step(fast: &Fast, n: usize, dim: usize, rates: &Rates) -> Result<Timing> {
+    let (rows, labels) = embeddings(n, dim)?;
+    let (labels, betas) = (Backend::<f32>::indices(fast, &labels)?, vec![1.2_f32; n]);
+    let weighting = Weighting::new(dim as f64, Cap::Near(0.5), FarCut::At(1.4), EmptyRow::Skip)?;
+    let sampler = Sampler::DistanceWeighted(weighting);
+    let objective = Objective::new(Loss::Margin(Margin::new(0.2, 0.0)?), sampler, Reduction::MeanActive)?;
+    let (mut draws, mut dx, mut dbetas) = (Vec::<Draw<f32>>::new(), vec![0.0; n * dim], vec![0.0; n]);
+    let view = BatchView { embeddings: &rows, labels: &labels, betas: &betas, count: n, dim };
+    let mut step = 0;
+    let (median_us, peak_bytes) = time(|| {
+        step += 1;
+        fast.draw(view, &objective, Key::new(5, Stream::Negatives, step), &mut draws)?;
+        fast.loss(view, &objective, &draws, &mut dx, &mut dbetas)?;
+        Ok(())
+    })?;
+    // Each unordered pair once: its product, one logarithm, one exponential.
+    let pairs = 0.5 * (n * n) as f64;
+    let seconds = pairs * (dim as f64 / rates.multiply_adds + 1.0 / rates.logarithms + 1.0 / rates.exponentials);
+    let threads = fast.threads();
+    Ok(Timing { name: "step", n, dim, threads, median_us, floor_us: 1e6 * seconds / threads as f64, peak_bytes })
+}
+
+/// Recall@K, R-precision and MAP@R of a set.
+fn search(fast: &Fast, n: usize, dim: usize, rates: &Rates) -> Result<Timing> {
+    let (rows, labels) = embeddings(n, dim)?;
+    let (median_us, peak_bytes) = time(|| {
+        crate::quality::retrieval(fast, &rows, dim, &labels, &crate::quality::RANKS)?;
+        Ok(())
+    })?;
+    let seconds = 0.5 * (n * n * dim) as f64 / rates.multiply_adds;
+    let threads = fast.threads();
+    Ok(Timing { name: "eval", n, dim, threads, median_us, floor_us: 1e6 * seconds / threads as f64, peak_bytes })
+}
+
+fn mlp() -> Result<Architecture> {
+    Ok(Architecture::mlp(InputShape { height: 28, width: 28, channels: 1 }, &[512, 256], 128)?)
+}
+
+/// Three convolutions in the order that other frameworks' examples have: norm and ReLU before the pooling.
+fn cnn() -> Result<Architecture> {
+    use LayerSpec::{Conv, Linear, MaxPool, MeanPool, Norm, Normalize, Relu};
+    let mut layers = Vec::new();
+    for outputs in [32, 64] {
+        layers.extend([Conv { outputs }, Norm, Relu, MaxPool]);
+    }
+    layers.extend([Conv { outputs: 128 }, Norm, Relu, MeanPool, Linear { outputs: 128 }, Normalize]);
+    Ok(Architecture::new(InputShape { height: 28, width: 28, channels: 1 }, layers)?)
+}
+
+/// Forward, backward and Adam of a network; the gradient to the embeddings is given.
+fn network(fast: &Fast, name: &'static str, architecture: &Architecture, rates: &Rates) -> Result<Timing> {
+    let (n, dim) = (NETWORK_BATCH, architecture.dim());
+    let key = Key::new(6, Stream::Init, 0);
+    let numbers = |len: usize, item: u32| -> Vec<f32> {
+        (0..len).map(|i| (key.uniform(item, i as u32) - 0.5) as f32).collect()
+    };
+    let (input, dx) = (numbers(n * architecture.input().len(), 0), numbers(n * dim, 1));
+    let mut network = Network::new(fast, architecture.clone(), n, 0)?;
+    let optimizer = Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, decay: 0.0 };
+    let mut step = 0;
+    let (median_us, peak_bytes) = time(|| {
+        network.forward(&input, n)?;
+        network.backward(&dx)?;
+        network.update(optimizer, 1e-3, step)?;
+        step += 1;
+        Ok(())
+    })?;
+    let threads = fast.threads();
+    let seconds = multiply_adds(architecture, n) / rates.multiply_adds;
+    Ok(Timing { name, n, dim, threads, median_us, floor_us: 1e6 * seconds / threads as f64, peak_bytes })
+}
+
+/// Multiplications with addition in the products of one training step: forward, to the weights, and to the inputs of
+/// all but the first layer.
+fn multiply_adds(architecture: &Architecture, batch: usize) -> f64 {
+    let shapes = architecture.shapes().windows(2);
+    let products = architecture.layers().iter().zip(shapes).enumerate().map(|(at, (layer, shapes))| {
+        let [before, after] = [shapes[0], shapes[1]];
+        let one = match layer {
+            LayerSpec::Conv { .. } => 9 * before.channels * after.len(),
+            LayerSpec::Linear { .. } => before.len() * after.len(),
+            _ => 0,
+        };
+        one * if at == 0 { 2 } else { 3 }
+    });
+    (products.sum::<usize>() * batch) as f64
+}
+
+/// Isotonic regression of n points in random order. Its floor is the sort of n whole numbers.
+fn isotonic(n: usize) -> Result<Timing> {
+    let key = Key::new(7, Stream::Init, 0);
+    let x: Vec<f64> = (0..n as u32).map(|i| key.uniform(0, i)).collect();
+    let y: Vec<f64> = x.iter().enumerate().map(|(i, x)| x + key.uniform(1, i as u32)).collect();
+    let (median_us, peak_bytes) = time(|| {
+        Isotonic::fit(&x, &y, None, Options::default())?;
+        Ok(())
+    })?;
+    let (floor_us, _) = time(|| {
+        let mut keys: Vec<u64> = x.iter().map(|x| x.to_bits()).collect();
+        keys.sort_unstable();
+        std::hint::black_box(&keys);
+        Ok(())
+    })?;
+    Ok(Timing { name: "isotonic", n, dim: 1, threads: 1, median_us, floor_us, peak_bytes })
+}
+
+/// The most memory that this process held, as the operating system counts it.
+mod memory {
+    use std::fs;
+
+    /// Starts the count anew and returns what is held now, in bytes. Linux only.
+    pub(super) fn restart() -> Option<u64> {
+        fs::write("/proc/self/clear_refs", "5").ok()?;
+        peak()
+    }
+
+    /// The most since [`restart`].
+    pub(super) fn peak() -> Option<u64> {
+        let status = fs::read_to_string("/proc/self/status").ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        Some(1024 * line.split_whitespace().next()?.parse::<u64>().ok()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arithmetic_of_a_step_is_counted_right() {
+        // 784 x 512 forward and to the weights; 512 x 256 and 256 x 128 to the inputs as well.
+        let mlp = 2 * 784 * 512 + 3 * (512 * 256 + 256 * 128);
+        assert_eq!(multiply_adds(&super::mlp().unwrap(), 3), 3.0 * mlp as f64);
+        let [first, second] = [2 * 9 * 32 * 784, 3 * 9 * 32 * 64 * 196];
+        let cnn = first + second + 3 * 9 * 64 * 128 * 49 + 3 * 128 * 128;
+        assert_eq!(multiply_adds(&super::cnn().unwrap(), 1), cnn as f64);
+    }
+}
