@@ -111,9 +111,18 @@ fn step(fast: &Fast, n: usize, dim: usize, rates: &Rates) -> Result<Timing> {
     })?;
     // Each unordered pair once: its product, one logarithm, one exponential.
     let pairs = 0.5 * (n * n) as f64;
-    let seconds = pairs * (dim as f64 / rates.multiply_adds + 1.0 / rates.logarithms + 1.0 / rates.exponentials);
+    let seconds =
+        pairs * (dim as f64 / rates.multiply_adds + 1.0 / rates.logarithms + 1.0 / rates.exponentials);
     let threads = fast.threads();
-    Ok(Timing { name: "step", n, dim, threads, median_us, floor_us: 1e6 * seconds / threads as f64, peak_bytes })
+    Ok(Timing {
+        name: "step",
+        n,
+        dim,
+        threads,
+        median_us,
+        floor_us: 1e6 * seconds / threads as f64,
+        peak_bytes,
+    })
 }
 
 /// Recall@K, R-precision and MAP@R of a set.
@@ -125,7 +134,15 @@ fn search(fast: &Fast, n: usize, dim: usize, rates: &Rates) -> Result<Timing> {
     })?;
     let seconds = 0.5 * (n * n * dim) as f64 / rates.multiply_adds;
     let threads = fast.threads();
-    Ok(Timing { name: "eval", n, dim, threads, median_us, floor_us: 1e6 * seconds / threads as f64, peak_bytes })
+    Ok(Timing {
+        name: "eval",
+        n,
+        dim,
+        threads,
+        median_us,
+        floor_us: 1e6 * seconds / threads as f64,
+        peak_bytes,
+    })
 }
 
 fn mlp() -> Result<Architecture> {

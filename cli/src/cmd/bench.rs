@@ -22,9 +22,12 @@ pub(super) fn run(args: &BenchArgs, common: &Common) -> Result<Answer> {
         "", "n", "dim", "threads", "median us", "floor us", "ratio", "MiB"
     );
     for Timing { name, n, dim, threads, median_us, floor_us, peak_bytes } in &timings {
-        let mib = peak_bytes.map_or_else(|| "-".to_owned(), |bytes| format!("{:.1}", bytes as f64 / 1048576.0));
+        let mib =
+            peak_bytes.map_or_else(|| "-".to_owned(), |bytes| format!("{:.1}", bytes as f64 / 1048576.0));
         let ratio = median_us / floor_us;
-        text += &format!("{name:<10}{n:>9}{dim:>6}{threads:>9}{median_us:>14.1}{floor_us:>14.1}{ratio:>8.2}{mib:>10}\n");
+        text += &format!(
+            "{name:<10}{n:>9}{dim:>6}{threads:>9}{median_us:>14.1}{floor_us:>14.1}{ratio:>8.2}{mib:>10}\n"
+        );
     }
     text += "\nThe floor: each pair's product once, one logarithm and one exponential a pair (step); each pair's product \
              once (eval);\nthe products of forward and backward (mlp, cnn, batch of 128); a sort of as many whole numbers \

@@ -13,6 +13,7 @@ mod optim;
 mod patch;
 mod pool;
 mod product;
+mod rates;
 mod scratch;
 mod search;
 mod step;
@@ -22,6 +23,7 @@ mod unfold;
 mod winograd;
 
 pub use lanes::InstructionSet;
+pub use rates::Rates;
 
 use alloc::vec::Vec;
 use std::sync::{Mutex, PoisonError};

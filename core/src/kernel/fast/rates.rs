@@ -89,7 +89,8 @@ impl WithSimd for Elementary {
             let (vectors, _) = S::as_mut_simd_f32s(&mut numbers);
             for vector in vectors {
                 // Written back as it was: each round works on the same numbers.
-                let value = if self.exponential { math::exp2(simd, *vector) } else { math::log2(simd, *vector) };
+                let value =
+                    if self.exponential { math::exp2(simd, *vector) } else { math::log2(simd, *vector) };
                 *vector = simd.min_f32s(simd.max_f32s(value, simd.splat_f32s(0.7)), simd.splat_f32s(0.7));
             }
             black_box(&mut numbers);

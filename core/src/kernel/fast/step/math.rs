@@ -28,7 +28,7 @@ const HALF_ROOT: u32 = 0x3f35_04f3;
 /// `log2(t)` for normal `t` in `(0, 2)`: relative error below 3e-7 around `t = 1`, absolute below 2^-22 of the
 /// exponent elsewhere.
 #[inline(always)]
-pub(super) fn log2<S: Simd>(simd: S, t: S::f32s) -> S::f32s {
+pub(in crate::kernel::fast) fn log2<S: Simd>(simd: S, t: S::f32s) -> S::f32s {
     let shifted = simd.add_u32s(simd.transmute_u32s_f32s(t), simd.splat_u32s(0x3f80_0000 - HALF_ROOT));
     // A small whole number, as the low bits of 2^23 + it.
     let exponent = simd.wrapping_dyn_shr_u32s(shifted, simd.splat_u32s(23));
@@ -46,7 +46,7 @@ pub(super) fn log2<S: Simd>(simd: S, t: S::f32s) -> S::f32s {
 
 /// `2^x`, relative error below 3e-7; `x` is clamped to `[-126, 126]`.
 #[inline(always)]
-pub(super) fn exp2<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+pub(in crate::kernel::fast) fn exp2<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     // 1.5 2^23 + 127: adding it rounds x to a whole number n, whose bits then are the low ones, biased.
     let shift = simd.splat_f32s(12_582_912.0 + 127.0);
     let x = simd.min_f32s(simd.max_f32s(x, simd.splat_f32s(-126.0)), simd.splat_f32s(126.0));

@@ -12,7 +12,7 @@
 mod classes;
 mod draw;
 mod law;
-mod math;
+pub(super) mod math;
 mod plan;
 mod tile;
 mod weights;
