@@ -53,7 +53,9 @@ pub(super) fn normalize_backward<T: Scalar>(
     }
 }
 
-pub(super) fn view<'a, T: Scalar>(batch: BatchView<'a, Vec<T>, Vec<u32>>) -> (Embeddings<'a, T>, &'a [u32], &'a [T]) {
+pub(super) fn view<'a, T: Scalar>(
+    batch: BatchView<'a, Vec<T>, Vec<u32>>,
+) -> (Embeddings<'a, T>, &'a [u32], &'a [T]) {
     let x = Embeddings::new(&batch.embeddings[..batch.count * batch.dim], batch.dim)
         .expect("a batch has whole rows of at least one number");
     (x, &batch.labels[..batch.count], &batch.betas[..batch.count])

@@ -167,7 +167,8 @@ pub(super) fn draw<T: Scalar>(
     for pick in sorted {
         let Pick { anchor, positive, negative, second, .. } = pick;
         let log_prob = T::from_f64(f64::from(pick.log_prob));
-        draws[pick.slot as usize] = Draw { triplet: Triplet { anchor, positive, negative }, second, log_prob };
+        draws[pick.slot as usize] =
+            Draw { triplet: Triplet { anchor, positive, negative }, second, log_prob };
     }
     Some(report)
 }
@@ -238,9 +239,8 @@ impl WithSimd for Square<'_> {
         let Self { plan, law, panels, labels, cuts, active, task, kept } = self;
         let (across, down) = plan.square(task);
         let panels_in_square = plan.rows / TILE;
-        let here = |square: usize| {
-            square * panels_in_square..((square + 1) * panels_in_square).min(plan.panels())
-        };
+        let here =
+            |square: usize| square * panels_in_square..((square + 1) * panels_in_square).min(plan.panels());
         let (of_rows, of_columns) = kept.split_at_mut(plan.kept_by_task() / 2);
         // Within the square: the sums of the 32 anchors of a panel over the block that another panel lies in.
         let place = |panel: usize, other: usize| {

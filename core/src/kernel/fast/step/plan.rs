@@ -80,10 +80,7 @@ impl Plan {
         let (low, high) = (square.min(other), square.max(other));
         let task = high * (high + 1) / 2 + low;
         let half = usize::from(other < square) * self.kept_by_task() / 2;
-        task * self.kept_by_task()
-            + half
-            + (block % self.blocks_in_square()) * self.rows
-            + anchor % self.rows
+        task * self.kept_by_task() + half + (block % self.blocks_in_square()) * self.rows + anchor % self.rows
     }
 
     /// The sums of `anchor` over all blocks, in order.

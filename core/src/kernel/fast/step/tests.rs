@@ -53,8 +53,7 @@ fn ln_weights(weighting: &Weighting<f32>, x: &[f32], labels: &[u32], anchor: usi
         Cap::Near(d) => Cap::Near(f64::from(d)),
         Cap::LnLambda(ln) => Cap::LnLambda(f64::from(ln)),
     };
-    let exact =
-        Weighting::new(weighting.density().dimension(), wide, FarCut::None, EmptyRow::Skip).unwrap();
+    let exact = Weighting::new(weighting.density().dimension(), wide, FarCut::None, EmptyRow::Skip).unwrap();
     let beta = 1.1 + 0.01 * (anchor % 7) as f32;
     let end = f64::from(weighting.far_end(beta));
     (0..labels.len())
@@ -157,11 +156,16 @@ fn odd_batches_draw_what_the_reference_draws() {
         ("classes in no order", rows(1, &labels(66, 2), 16, 1.0), (0..66).map(|i| i * 7 % 9).collect()),
         ("collapsed", [1.0, 0.0, 0.0].repeat(36), labels(36, 4)),
         ("duplicates", rows(1, &labels(18, 3), 8, 1.0).repeat(2), labels(36, 3)),
-        ("antipodes", [1.0, 0.0, 1.0, 0.0, -1.0, 0.0, -1.0, 0.0, 0.0, 1.0, 0.0, -1.0].repeat(3), labels(18, 2)),
+        (
+            "antipodes",
+            [1.0, 0.0, 1.0, 0.0, -1.0, 0.0, -1.0, 0.0, 0.0, 1.0, 0.0, -1.0].repeat(3),
+            labels(18, 2),
+        ),
     ];
     for (name, x, labels) in &batches {
         for n in [2.0, 3.0, 16.0, 512.0] {
-            for far in CUTS.into_iter().chain([FarCut::At(0.1), FarCut::At(0.6), FarCut::Active { margin: -5.0 }])
+            for far in
+                CUTS.into_iter().chain([FarCut::At(0.1), FarCut::At(0.6), FarCut::Active { margin: -5.0 }])
             {
                 for cap in [Cap::Near(0.5), Cap::Near(0.05), Cap::Near(1.9), Cap::LnLambda(0.5)] {
                     for empty in [EmptyRow::Skip, EmptyRow::Nearest, EmptyRow::Uniform] {
@@ -187,7 +191,10 @@ fn bits_are_the_same_on_every_instruction_set_and_for_any_number_of_threads() {
                     let fast = Fast::with_instruction_set(threads, set).unwrap();
                     // Twice: the second step meets memory that the first has used.
                     for _ in 0..2 {
-                        assert!(drawn(&fast, &law, &x, &labels, 1) == first, "{set}, {threads} threads, {far:?}");
+                        assert!(
+                            drawn(&fast, &law, &x, &labels, 1) == first,
+                            "{set}, {threads} threads, {far:?}"
+                        );
                     }
                 }
             }
