@@ -222,8 +222,12 @@ mod tests {
     use crate::kernel::scalar::Reference;
     use crate::kernel::{Backend, BatchView};
     use crate::{
-        Contrastive, Draw, Key, Loss, Margin, Objective, Quadruplet, Reduction, Sampler, Stream, TripletLoss,
+        Contrastive, Draw, Key, Loss, LossReport, Margin, Objective, Quadruplet, Reduction, Sampler, Stream,
+        TripletLoss,
     };
+
+    /// Draws, and the loss with its gradients.
+    type Step<'a> = dyn Fn(&mut Vec<Draw<f32>>, &mut Vec<f32>, &mut Vec<f32>) -> LossReport + 'a;
 
     #[test]
     fn the_loss_of_tuples_has_the_bits_of_the_sequential_walk() {
@@ -249,10 +253,10 @@ mod tests {
             for loss in losses {
                 for reduction in [Reduction::MeanActive, Reduction::Mean, Reduction::Sum] {
                     let objective = Objective::new(loss, Sampler::Uniform, reduction).unwrap();
-                    let run = |backend: &dyn Fn(&mut Vec<Draw<f32>>, &mut Vec<f32>, &mut Vec<f32>) -> _| {
+                    let run = |backend: &Step<'_>| {
                         let (mut dx, mut dbetas) = (vec![7.0; count * dim], vec![7.0; count]);
                         let mut draws = Vec::new();
-                        let report: crate::LossReport = backend(&mut draws, &mut dx, &mut dbetas);
+                        let report = backend(&mut draws, &mut dx, &mut dbetas);
                         (report, dx, dbetas)
                     };
                     let key = Key::new(2, Stream::Negatives, 0);

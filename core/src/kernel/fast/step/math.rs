@@ -8,7 +8,7 @@ use pulp::Simd;
 
 /// Of `log2(1 + f) / f` on `[sqrt(1/2) - 1, sqrt(2) - 1]`, relative error 2.7e-8 before rounding.
 const LOG2: [f32; 9] = [
-    1.442_695,
+    core::f32::consts::LOG2_E,
     -0.721_347_35,
     0.480_910_64,
     -0.360_703_68,

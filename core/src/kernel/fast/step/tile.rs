@@ -103,7 +103,7 @@ fn blocks<S: Simd, const NV: usize, const H: usize, const MR: usize, const FEWER
         let mut row = 0;
         while row < anchors.len() {
             let left = anchors.len() - row;
-            if left < FEWER || left % MR == 0 {
+            if left < FEWER || left.is_multiple_of(MR) {
                 micro::<S, NV, H, MR>(simd, batch, anchors, row, halves, half, lift, tile);
                 row += MR;
             } else {
@@ -144,9 +144,7 @@ fn micro<S: Simd, const NV: usize, const H: usize, const MR: usize>(
         let mut columns = [[simd.splat_f32s(0.0); NV]; H];
         for h in 0..H {
             let (vectors, _) = S::as_simd_f32s(&halves[h][k]);
-            for v in 0..NV {
-                columns[h][v] = vectors[v];
-            }
+            columns[h].copy_from_slice(&vectors[..NV]);
         }
         for r in 0..MR {
             let value = simd.splat_f32s(rows[r][k]);
