@@ -134,6 +134,12 @@ impl fmt::Display for LossKind {
     }
 }
 
+impl fmt::Display for SamplerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.to_possible_value().expect("no sampler is hidden").get_name())
+    }
+}
+
 /// What active terms are divided by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]

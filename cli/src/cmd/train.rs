@@ -184,7 +184,7 @@ fn go<B: Backend<f32>>(
     };
     let story = Story {
         name: data.name.clone(),
-        config: config.to_toml(),
+        config: config.clone(),
         looks: run.looks()?,
         summary,
         neighbours: neighbours(backend, &embeddings, dim, &data.test)?,
