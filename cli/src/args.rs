@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{
-    BoundaryMode, EmptyKind, LossKind, ModelKind, OptimizerKind, PenaltyKind, ReductionKind, SamplerKind,
-    SmallClasses,
+    BoundaryMode, Dimension, EmptyKind, Far, LossKind, ModelKind, OptimizerKind, PenaltyKind, ReductionKind,
+    SamplerKind, SmallClasses,
 };
+use crate::number::{at_least_zero, boundary, drawing, near, positive, quantile, share};
 use crate::recipe::Recipe;
 
 /// Deep metric learning: embeddings that pull samples of one class near and push others far.
@@ -29,6 +30,7 @@ pub struct Cli {
 
 /// Options of every command.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Common {
     /// One machine-readable object on stdout.
     #[arg(long, global = true)]
@@ -39,7 +41,8 @@ pub struct Common {
     /// Threads; results do not depend on it. Default: all cores.
     #[arg(long, global = true, value_name = "T", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
-    /// Seed of every random number. Default: 0, or what --config says.
+    /// Seed of every random number, 0 if none is given: of train (over what --config says), of the draws of sample,
+    /// of the k-means of eval. The other commands have no chance in them.
     #[arg(long, global = true, value_name = "SEED")]
     pub seed: Option<u64>,
 }
@@ -77,7 +80,8 @@ impl std::str::FromStr for Device {
 pub enum Command {
     /// Train a network; everything goes to one run folder.
     #[command(
-        after_help = "Example:\n  nearfar train --data ../shared/data/omniglot --seed 1 --out runs/omniglot"
+        after_help = "Every number of a run has a key in its run file: --show-config prints them all with what they \
+                      mean.\n\nExample:\n  nearfar train --data ../shared/data/omniglot --seed 1 --out runs/omniglot"
     )]
     Train(Box<TrainArgs>),
     /// Embed data with a trained network.
@@ -90,7 +94,8 @@ pub enum Command {
     Eval(EvalArgs),
     /// Choose negatives for given embeddings.
     #[command(
-        after_help = "Example:\n  nearfar sample --embeddings E.npy --labels L.npy --sampler distance-weighted --out T.csv"
+        after_help = "Example:\n  nearfar sample --embeddings E.npy --labels L.npy --sampler distance-weighted --out T.csv\n  \
+                      nearfar sample --embeddings E.npy --labels L.npy --sampler uniform --second --out Q.csv"
     )]
     Sample(SampleArgs),
     /// Value and gradient of a loss on given tuples.
@@ -112,8 +117,42 @@ pub enum Command {
     Bench(BenchArgs),
 }
 
+/// What a run that goes on cannot change: all options of `train` but `--resume`.
+const SETTLED: [&str; 29] = [
+    "data",
+    "recipe",
+    "config",
+    "out",
+    "show_config",
+    "model",
+    "loss",
+    "sampler",
+    "dim",
+    "per_class",
+    "classes_per_batch",
+    "small_classes",
+    "epochs",
+    "steps",
+    "every",
+    "alpha",
+    "beta",
+    "boundary",
+    "beta_rate",
+    "nu",
+    "penalty",
+    "reduction",
+    "dimension",
+    "near",
+    "far",
+    "empty",
+    "optimizer",
+    "rate",
+    "validation",
+];
+
 /// Options of `train`; each one overrides the configuration.
 #[derive(Debug, Default, Args)]
+#[command(next_help_heading = "The run")]
 pub struct TrainArgs {
     /// `kana`, or a path: IDX, npy, npz, csv, safetensors, a folder of these, or a folder of class folders.
     #[arg(long, value_name = "kana|PATH")]
@@ -124,78 +163,88 @@ pub struct TrainArgs {
     /// A file that overlays the recipe; any part of a run's config.toml.
     #[arg(long, value_name = "FILE.toml")]
     pub config: Option<PathBuf>,
-    /// The run folder. Default: the next free runs/NAME-K.
-    #[arg(long, value_name = "RUN", conflicts_with = "resume")]
+    /// The run folder. Default: the next free runs/NAME-K. A run that is broken off (Ctrl-C) goes on from its last
+    /// look: nearfar train --resume RUN.
+    #[arg(long, value_name = "RUN")]
     pub out: Option<PathBuf>,
-    /// Go on with a run that was broken off.
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "data"])]
+    /// Go on with a run that was broken off, as its folder says; no other option of the run goes with it.
+    #[arg(long, value_name = "RUN", conflicts_with_all = SETTLED)]
     pub resume: Option<PathBuf>,
-    /// Kind of network.
-    #[arg(long, value_enum)]
-    pub model: Option<ModelKind>,
-    /// The loss.
-    #[arg(long, value_enum)]
-    pub loss: Option<LossKind>,
-    /// How negatives are chosen.
-    #[arg(long, value_enum)]
-    pub sampler: Option<SamplerKind>,
-    /// Numbers in an embedding.
-    #[arg(long, value_name = "D")]
-    pub dim: Option<usize>,
-    /// Samples of each class in a batch.
-    #[arg(long, value_name = "m")]
-    pub per_class: Option<usize>,
-    /// Classes in a batch.
-    #[arg(long, value_name = "C")]
-    pub classes_per_batch: Option<usize>,
-    /// What a class with fewer samples does.
-    #[arg(long, value_enum)]
-    pub small_classes: Option<SmallClasses>,
+    /// Print the run file of --recipe, each key with what it means, and stop.
+    #[arg(long)]
+    pub show_config: bool,
     /// Passes over the training data.
-    #[arg(long, value_name = "E", conflicts_with = "steps")]
+    #[arg(long, value_name = "E", conflicts_with = "steps", value_parser = positive, allow_negative_numbers = true)]
     pub epochs: Option<f64>,
-    /// Steps.
-    #[arg(long, value_name = "S")]
+    /// Steps. Default: by the number of training samples.
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(1..))]
     pub steps: Option<u32>,
     /// Steps between two looks at the validation classes.
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(1..))]
     pub every: Option<u32>,
-    /// Margin.
-    #[arg(long)]
-    pub alpha: Option<f64>,
-    /// Boundary of the margin loss at the start.
-    #[arg(long)]
-    pub beta: Option<f64>,
-    /// How the boundary moves.
-    #[arg(long, value_enum)]
-    pub boundary: Option<BoundaryMode>,
-    /// Learning rate of the boundary.
-    #[arg(long, value_name = "RATE")]
-    pub beta_rate: Option<f64>,
-    /// Boundary penalty.
-    #[arg(long)]
-    pub nu: Option<f64>,
-    /// Form of the boundary penalty.
-    #[arg(long, value_enum)]
-    pub penalty: Option<PenaltyKind>,
-    /// What active terms are divided by.
-    #[arg(long, value_enum)]
-    pub reduction: Option<ReductionKind>,
-    /// Dimension whose density is inverted: ambient, effective, fitted or a number.
-    #[arg(long, value_name = "N")]
-    pub dimension: Option<String>,
-    /// What an anchor without candidates does.
-    #[arg(long, value_enum)]
-    pub empty: Option<EmptyKind>,
+    /// Share of the training classes that is held out for validation.
+    #[arg(long, value_name = "SHARE", value_parser = share, allow_negative_numbers = true)]
+    pub validation: Option<f64>,
+    /// Kind of network.
+    #[arg(long, value_enum, help_heading = "Network and optimiser")]
+    pub model: Option<ModelKind>,
+    /// Numbers in an embedding.
+    #[arg(long, value_name = "D", help_heading = "Network and optimiser")]
+    pub dim: Option<usize>,
     /// Optimiser.
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, help_heading = "Network and optimiser")]
     pub optimizer: Option<OptimizerKind>,
     /// Largest learning rate.
-    #[arg(long)]
+    #[arg(long, value_parser = positive, allow_negative_numbers = true, help_heading = "Network and optimiser")]
     pub rate: Option<f64>,
-    /// Share of the training classes that is held out for validation.
-    #[arg(long, value_name = "SHARE")]
-    pub validation: Option<f64>,
+    /// Samples of each class in a batch.
+    #[arg(long, value_name = "m", help_heading = "Batches")]
+    pub per_class: Option<usize>,
+    /// Classes in a batch.
+    #[arg(long, value_name = "C", help_heading = "Batches")]
+    pub classes_per_batch: Option<usize>,
+    /// What a class with fewer samples does.
+    #[arg(long, value_enum, help_heading = "Batches")]
+    pub small_classes: Option<SmallClasses>,
+    /// The loss.
+    #[arg(long, value_enum, help_heading = "Loss and boundary")]
+    pub loss: Option<LossKind>,
+    /// Margin.
+    #[arg(long, value_parser = at_least_zero, allow_negative_numbers = true, help_heading = "Loss and boundary")]
+    pub alpha: Option<f64>,
+    /// Boundary of the margin loss at the start.
+    #[arg(long, value_parser = boundary, allow_negative_numbers = true, help_heading = "Loss and boundary")]
+    pub beta: Option<f64>,
+    /// How the boundary of the margin loss moves.
+    #[arg(long, value_enum, help_heading = "Loss and boundary")]
+    pub boundary: Option<BoundaryMode>,
+    /// Learning rate of the boundary, or with `--boundary exact` the share of the way that it goes.
+    #[arg(long, value_name = "RATE", value_parser = at_least_zero, allow_negative_numbers = true, help_heading = "Loss and boundary")]
+    pub beta_rate: Option<f64>,
+    /// Boundary penalty: the larger, the lower the boundary.
+    #[arg(long, value_parser = at_least_zero, allow_negative_numbers = true, help_heading = "Loss and boundary")]
+    pub nu: Option<f64>,
+    /// Form of the boundary penalty.
+    #[arg(long, value_enum, help_heading = "Loss and boundary")]
+    pub penalty: Option<PenaltyKind>,
+    /// What active terms are divided by.
+    #[arg(long, value_enum, help_heading = "Loss and boundary")]
+    pub reduction: Option<ReductionKind>,
+    /// How negatives are chosen; losses over the whole batch take all.
+    #[arg(long, value_enum, help_heading = "Choice of negatives")]
+    pub sampler: Option<SamplerKind>,
+    /// Dimension whose density is inverted: ambient, effective, fitted or a number.
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Choice of negatives")]
+    pub dimension: Option<Dimension>,
+    /// Distance whose weight caps all others.
+    #[arg(long, value_name = "d_lo", value_parser = near, allow_negative_numbers = true, help_heading = "Choice of negatives")]
+    pub near: Option<f64>,
+    /// Where candidates end: none, active (where the margin loss ends) or a distance.
+    #[arg(long, value_name = "d", allow_negative_numbers = true, help_heading = "Choice of negatives")]
+    pub far: Option<Far>,
+    /// What an anchor without candidates does.
+    #[arg(long, value_enum, help_heading = "Choice of negatives")]
+    pub empty: Option<EmptyKind>,
 }
 
 /// Options of `embed`.
@@ -247,7 +296,7 @@ pub struct EvalArgs {
     /// Their labels.
     #[arg(long, value_name = "L2.npy", requires = "queries")]
     pub query_labels: Option<PathBuf>,
-    /// Ranks at which recall is reported.
+    /// Ranks at which recall is reported, counted from 1.
     #[arg(long, value_delimiter = ',', default_value = "1,2,4,8")]
     pub k: Vec<usize>,
 }
@@ -261,26 +310,30 @@ pub struct SampleArgs {
     /// Labels, `[N]`.
     #[arg(long, value_name = "L.npy")]
     pub labels: PathBuf,
-    /// The rule.
-    #[arg(long, value_enum)]
+    /// The rule: uniform, hard, semihard, semihard-band or distance-weighted.
+    #[arg(long, value_name = "S", value_parser = drawing)]
     pub sampler: SamplerKind,
-    /// Draws an anchor, instead of one a positive.
-    #[arg(long, value_name = "k", value_parser = clap::value_parser!(u32).range(1..))]
+    /// Draws an anchor, instead of one a positive; a million at most.
+    #[arg(long, value_name = "k", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub draws: Option<u32>,
     /// The triplets: anchor,positive,negative,log_prob.
     #[arg(long, value_name = "T.csv")]
     pub out: PathBuf,
+    /// Also draw a sample of a third class, as a column `second` between negative and log_prob: what
+    /// `loss --loss quadruplet` needs.
+    #[arg(long)]
+    pub second: bool,
     /// Dimension whose density is inverted: ambient, effective, fitted or a number.
-    #[arg(long, value_name = "N", default_value = "ambient")]
-    pub dimension: String,
+    #[arg(long, value_name = "N", default_value = "ambient", allow_negative_numbers = true)]
+    pub dimension: Dimension,
     /// Distance whose weight caps all others.
-    #[arg(long, value_name = "d_lo", default_value_t = 0.5)]
+    #[arg(long, value_name = "d_lo", default_value_t = 0.5, value_parser = near, allow_negative_numbers = true)]
     pub near: f64,
     /// Where candidates end: none or a distance.
-    #[arg(long, value_name = "d", default_value = "1.4")]
-    pub far: String,
+    #[arg(long, value_name = "d", default_value = "1.4", allow_negative_numbers = true)]
+    pub far: Far,
     /// Width of the band of semihard-band.
-    #[arg(long, default_value_t = 0.2)]
+    #[arg(long, default_value_t = 0.2, value_parser = positive, allow_negative_numbers = true)]
     pub alpha: f64,
     /// What an anchor without candidates does.
     #[arg(long, value_enum, default_value = "skip")]
@@ -299,30 +352,31 @@ pub struct LossArgs {
     /// Labels, `[N]`.
     #[arg(long, value_name = "L.npy")]
     pub labels: PathBuf,
-    /// The tuples: a csv with columns anchor,positive,negative. Not for losses over the whole batch.
+    /// The tuples: a csv with columns anchor,positive,negative and, for the quadruplet loss, second; others are not
+    /// read. Not for losses over the whole batch.
     #[arg(long, value_name = "T.csv")]
     pub triplets: Option<PathBuf>,
     /// The loss.
     #[arg(long, value_enum)]
     pub loss: LossKind,
-    /// Margin.
-    #[arg(long, default_value_t = 0.2)]
-    pub alpha: f64,
-    /// Second margin of the quadruplet loss.
-    #[arg(long, default_value_t = 0.1)]
-    pub alpha2: f64,
-    /// Boundary of the margin loss.
-    #[arg(long, default_value_t = 1.2)]
-    pub beta: f64,
-    /// Scale of the cosines of the N-pair loss.
-    #[arg(long, default_value_t = 16.0)]
-    pub scale: f64,
-    /// Boundary penalty.
-    #[arg(long, default_value_t = 0.0)]
-    pub nu: f64,
-    /// Form of the boundary penalty.
-    #[arg(long, value_enum, default_value = "batch")]
-    pub penalty: PenaltyKind,
+    /// Margin [default: 0.2].
+    #[arg(long, value_parser = at_least_zero, allow_negative_numbers = true)]
+    pub alpha: Option<f64>,
+    /// Second margin of the quadruplet loss [default: 0.1].
+    #[arg(long, value_parser = at_least_zero, allow_negative_numbers = true)]
+    pub alpha2: Option<f64>,
+    /// Boundary of the margin loss [default: 1.2].
+    #[arg(long, value_parser = boundary, allow_negative_numbers = true)]
+    pub beta: Option<f64>,
+    /// Scale of the cosines of the N-pair loss [default: 16].
+    #[arg(long, value_parser = positive, allow_negative_numbers = true)]
+    pub scale: Option<f64>,
+    /// Boundary penalty of the margin loss [default: 0].
+    #[arg(long, value_parser = at_least_zero, allow_negative_numbers = true)]
+    pub nu: Option<f64>,
+    /// Form of the boundary penalty [default: batch].
+    #[arg(long, value_enum)]
+    pub penalty: Option<PenaltyKind>,
     /// What active terms are divided by.
     #[arg(long, value_enum, default_value = "mean-active")]
     pub reduction: ReductionKind,
@@ -344,13 +398,13 @@ pub struct LossArgs {
 #[derive(Debug, Args)]
 pub struct DensityArgs {
     /// Dimension, at least 2; need not be whole.
-    #[arg(long)]
+    #[arg(long, value_parser = positive, allow_negative_numbers = true)]
     pub n: f64,
-    /// Distances in (0, 2).
-    #[arg(long, value_delimiter = ',')]
+    /// Distances within 0 and 2.
+    #[arg(long, value_delimiter = ',', value_parser = boundary, allow_negative_numbers = true)]
     pub at: Vec<f64>,
     /// Distance whose weight caps all others.
-    #[arg(long, value_name = "d_lo", default_value_t = 0.5)]
+    #[arg(long, value_name = "d_lo", default_value_t = 0.5, value_parser = near, allow_negative_numbers = true)]
     pub near: f64,
     /// A drawing of the density and of the capped weights.
     #[arg(long, value_name = "F.svg")]
@@ -370,7 +424,7 @@ pub struct IsotonicArgs {
     #[arg(long, value_enum, default_value_t)]
     pub direction: DirectionArg,
     /// Fit this quantile instead of the mean.
-    #[arg(long, value_name = "TAU")]
+    #[arg(long, value_name = "TAU", value_parser = quantile, allow_negative_numbers = true)]
     pub quantile: Option<f64>,
 }
 
@@ -393,6 +447,33 @@ pub enum DirectionArg {
     Increasing,
     /// Levels fall.
     Decreasing,
-    /// By the sign of the rank correlation.
+    /// The one with the smaller loss; on a tie they rise.
     Auto,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn a_resumed_run_refuses_every_option_that_would_change_it() {
+        Cli::command().debug_assert();
+        let command = Cli::command();
+        let train = command.find_subcommand("train").unwrap();
+        for argument in train.get_arguments().filter(|argument| argument.get_id() != "resume") {
+            assert!(SETTLED.contains(&argument.get_id().as_str()), "--{}", argument.get_id());
+        }
+    }
+
+    #[test]
+    fn help_is_plain_text() {
+        let mut command = Cli::command();
+        command.build();
+        for verb in command.get_subcommands_mut() {
+            let help = verb.render_long_help().to_string();
+            assert!(!help.contains("\\["), "{help}");
+        }
+    }
 }

@@ -4,11 +4,13 @@
 //! written to the run folder as `config.toml`, and alone makes the same run again. All errors are reported at once.
 
 use std::fmt;
-use std::path::Path;
+use std::str::FromStr;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, ensure};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+
+use crate::overlay::Overlay;
 
 /// Everything that decides a run, but for the machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -126,11 +128,23 @@ impl LossKind {
     pub const fn takes_all(self) -> bool {
         matches!(self, Self::Npair | Self::Lifted | Self::MultiSimilarity)
     }
+
+    /// Has the margin `alpha`.
+    #[must_use]
+    pub const fn has_alpha(self) -> bool {
+        !matches!(self, Self::Npair | Self::MultiSimilarity)
+    }
 }
 
 impl fmt::Display for LossKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.to_possible_value().expect("no loss is hidden").get_name())
+    }
+}
+
+impl fmt::Display for SamplerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.to_possible_value().expect("no sampler is hidden").get_name())
     }
 }
 
@@ -184,7 +198,7 @@ pub enum BoundaryMode {
     Fixed,
     /// It follows its gradient.
     Gradient,
-    /// It goes to the best boundary of each batch by `rate` \[E10\].
+    /// It goes the share `rate` of the way to the best boundary of each batch.
     Exact,
 }
 
@@ -228,7 +242,7 @@ pub enum SamplerKind {
 
 /// Dimension whose density is inverted.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "ambient, effective, fitted or a number is needed")]
 pub enum Dimension {
     /// A name.
     Named(DimensionName),
@@ -248,9 +262,26 @@ pub enum DimensionName {
     Fitted,
 }
 
+/// As an option of the command line gives it.
+impl FromStr for Dimension {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(match text {
+            "ambient" => Self::Named(DimensionName::Ambient),
+            "effective" => Self::Named(DimensionName::Effective),
+            "fitted" => Self::Named(DimensionName::Fitted),
+            _ => match text.parse() {
+                Ok(n) if n >= 2.0 && f64::is_finite(n) => Self::Number(n),
+                _ => return Err("expected ambient, effective, fitted or a number of at least 2".to_owned()),
+            },
+        })
+    }
+}
+
 /// Where candidates end.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "none, active or a distance is needed")]
 pub enum Far {
     /// A name.
     Named(FarName),
@@ -266,6 +297,22 @@ pub enum FarName {
     None,
     /// At `alpha + beta(anchor)`.
     Active,
+}
+
+/// As an option of the command line gives it.
+impl FromStr for Far {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(match text {
+            "none" => Self::Named(FarName::None),
+            "active" => Self::Named(FarName::Active),
+            _ => match text.parse() {
+                Ok(d) if d > 0.0 && f64::is_finite(d) => Self::Number(d),
+                _ => return Err("expected none, active or a positive distance".to_owned()),
+            },
+        })
+    }
 }
 
 /// What an anchor without candidates does.
@@ -355,78 +402,16 @@ pub struct TrainConfig {
 }
 
 impl Config {
-    /// These numbers overlaid by a TOML text, which may name any part of them.
+    /// These numbers overlaid by a TOML text, which may name any part of them; all its mistakes are one error.
     pub fn overlay(&self, text: &str) -> Result<Self> {
-        let mut base = toml::Table::try_from(self).context("a configuration is a table")?;
-        let over: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-            // The library shows the place over several lines; an error of this program is one.
-            let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
-            anyhow!("line {line} is not TOML: {}", error.message())
-        })?;
-        merge(&mut base, over, "")?;
-        base.try_into()
-            .map_err(|error: toml::de::Error| anyhow!("a value has the wrong type: {}", error.message()))
-    }
-
-    /// As [`overlay`](Self::overlay), from a file.
-    pub fn overlay_file(&self, path: &Path) -> Result<Self> {
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        self.overlay(&text).with_context(|| format!("in {}", path.display()))
+        let Overlay { config, mistakes, .. } = Overlay::new(self, text)?;
+        ensure!(mistakes.is_empty(), "{}", mistakes.join("; "));
+        Ok(config)
     }
 
     /// The TOML text that makes this run again.
     #[must_use]
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("a configuration has no map with unusual keys")
-    }
-}
-
-/// Lays `over` on `base`; a key that `base` does not know is an error that lists those it does.
-fn merge(base: &mut toml::Table, over: toml::Table, place: &str) -> Result<()> {
-    for (key, value) in over {
-        let known = base.keys().cloned().collect::<Vec<_>>().join(", ");
-        let Some(slot) = base.get_mut(&key) else { bail!("{place}{key} is not known; here are: {known}") };
-        match (slot, value) {
-            (toml::Value::Table(slot), toml::Value::Table(value)) => {
-                merge(slot, value, &format!("{place}{key}."))?;
-            }
-            (toml::Value::Table(_), _) => bail!("{place}{key} is a table"),
-            // `rate = 1` means 1.0.
-            (slot @ toml::Value::Float(_), toml::Value::Integer(value)) => {
-                *slot = toml::Value::Float(value as f64)
-            }
-            (slot, value) => *slot = value,
-        }
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::recipe::Recipe;
-
-    #[test]
-    fn a_recipe_survives_its_own_text() {
-        for recipe in [Recipe::Best, Recipe::Paper] {
-            let config = Config::recipe(recipe);
-            assert_eq!(Config::recipe(Recipe::Best).overlay(&config.to_toml()).unwrap(), config);
-        }
-    }
-
-    #[test]
-    fn an_overlay_changes_what_it_names() {
-        let config =
-            Config::recipe(Recipe::Best).overlay("[sampler]\ndimension = 16\n[loss]\nalpha = 1").unwrap();
-        assert_eq!(config.sampler.dimension, Dimension::Number(16.0));
-        assert_eq!(config.loss.alpha, 1.0);
-        assert_eq!(config.model, Config::recipe(Recipe::Best).model);
-    }
-
-    #[test]
-    fn an_unknown_key_is_named_with_its_place() {
-        let error = Config::recipe(Recipe::Best).overlay("[loss]\nalfa = 1.0").unwrap_err();
-        assert!(error.to_string().starts_with("loss.alfa is not known"), "{error}");
     }
 }

@@ -36,9 +36,36 @@ impl Blueprint {
 
     fn build(&self) -> Result<Architecture> {
         let [height, width, channels] = self.input;
+        let count = self.layers.len();
+        ensure!(count <= LAYERS_MAX, "it lists {count} layers; {LAYERS_MAX} at most can be");
+        // Before anything is multiplied further: the header may be hostile.
+        let numbers = height.checked_mul(width).and_then(|n| n.checked_mul(channels));
+        ensure!(numbers.is_some_and(|n| n <= NUMBERS_MAX), "its input {:?} is impossibly large", self.input);
         let layers = self.layers.iter().map(|text| parse_layer(text)).collect::<Result<_>>()?;
-        Ok(Architecture::new(InputShape { height, width, channels }, layers)?)
+        let architecture = Architecture::new(InputShape { height, width, channels }, layers)?;
+        ensure_buildable(&architecture)?;
+        Ok(architecture)
     }
+}
+
+/// Layers of the deepest network that is read.
+const LAYERS_MAX: usize = 256;
+/// Numbers of the largest network that is built: weights (a GiB of them), and what one sample is within all layers.
+const WEIGHTS_MAX: usize = 1 << 28;
+const NUMBERS_MAX: usize = 1 << 26;
+
+/// An error for a network that no machine which runs this program would hold; looked at before memory is taken.
+///
+/// Its layers have at most 2^20 outputs each and its input at most 2^26 numbers, so no product here overflows.
+pub(crate) fn ensure_buildable(architecture: &Architecture) -> Result<()> {
+    let numbers: usize = architecture.shapes().iter().map(InputShape::len).sum();
+    ensure!(
+        numbers <= NUMBERS_MAX,
+        "its layers hold {numbers} numbers a sample; {NUMBERS_MAX} at most can be"
+    );
+    let weights = architecture.parameter_count();
+    ensure!(weights <= WEIGHTS_MAX, "its layers need {weights} weights; {WEIGHTS_MAX} at most can be");
+    Ok(())
 }
 
 fn layer_name(layer: LayerSpec) -> String {
@@ -206,6 +233,20 @@ mod tests {
         for layer in layers {
             assert_eq!(parse_layer(&layer_name(layer)).unwrap(), layer);
         }
+    }
+
+    #[test]
+    fn impossible_networks_are_refused_before_memory_is_taken() {
+        let build = |input, layers: Vec<&str>| {
+            let layers = layers.into_iter().map(str::to_owned).collect();
+            format!("{:#}", Blueprint { input, layers }.build().unwrap_err())
+        };
+        let deep = [&["relu"; 1_000_000][..], &["normalize"]].concat();
+        assert!(build([28, 28, 1], deep).contains("1000001 layers"));
+        assert!(build([usize::MAX, 2, 1], vec!["normalize"]).contains("impossibly large"));
+        let wide = vec!["linear 1048576", "linear 1048576", "normalize"];
+        assert!(build([1, 1, 8], wide).contains("weights"));
+        assert!(build([8192, 8192, 1], vec!["conv 1048576", "normalize"]).contains("numbers a sample"));
     }
 
     #[test]

@@ -8,16 +8,20 @@ use nearfar_core::{
 };
 
 use crate::config::{
-    BatchConfig, Config, Dimension, DimensionName, EmptyKind, Far, FarName, LossConfig, LossKind,
-    ModelConfig, ModelKind, OptimizerConfig, OptimizerKind, PenaltyKind, ReductionKind, SamplerConfig,
-    SamplerKind, SmallClasses, TrainConfig,
+    BatchConfig, BoundaryMode, Config, Dimension, EmptyKind, Far, FarName, LossConfig, LossKind, ModelConfig,
+    ModelKind, OptimizerConfig, OptimizerKind, PenaltyKind, ReductionKind, SamplerConfig, SamplerKind,
+    SmallClasses, TrainConfig,
 };
+use crate::model;
 
 /// Sizes above which a number in a run file is a mistake rather than a wish.
 const LARGEST_SIZE: usize = 1 << 16;
 
+/// Hidden layers, or blocks, that a run file may ask for.
+const LAYERS_MAX: usize = 50;
+
 /// Errors of a run file, gathered so that one look mends them all.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Errors(Vec<String>);
 
 impl Errors {
@@ -46,6 +50,29 @@ impl Errors {
         }
     }
 
+    /// Each number by itself, under its own name; then whether all of them fit together.
+    fn loss_and_sampler(&mut self, loss: &LossConfig, sampler: &SamplerConfig, dim: usize) {
+        let before = self.0.len();
+        self.range("loss.alpha", loss.alpha, 0.0, 1e6);
+        self.range("loss.alpha2", loss.alpha2, 0.0, 1e6);
+        self.range("loss.scale", loss.scale, 1e-6, 1e6);
+        self.range("loss.nu", loss.nu, 0.0, 1e6);
+        let near = sampler.near;
+        self.check(near > 0.0 && near < 2.0, || format!("sampler.near = {near} is not between 0 and 2"));
+        if let Far::Number(far) = sampler.far {
+            self.check(far > 0.0 && far.is_finite(), || {
+                format!("sampler.far = {far} is no positive distance")
+            });
+        }
+        if let Dimension::Number(n) = sampler.dimension {
+            self.range("sampler.dimension", n, 2.0, 1e9);
+        }
+        if self.0.len() == before {
+            // A dimension that is too small has been said already.
+            self.keep("loss and sampler", objective::<f64>(loss, sampler, dim.max(2)));
+        }
+    }
+
     fn finish(self) -> Result<()> {
         if self.0.is_empty() {
             return Ok(());
@@ -58,24 +85,35 @@ impl Errors {
 
 /// Looks at every number of a run file.
 pub fn check(config: &Config) -> Result<()> {
+    check_beside(config, Vec::new())
+}
+
+/// As [`check`]; `mistakes` are those found before, in its text: all are one error.
+pub fn check_beside(config: &Config, mistakes: Vec<String>) -> Result<()> {
     let Config { data, model, batch, loss, boundary, sampler, optimizer, augment, .. } = config;
-    let mut errors = Errors::default();
+    let mut errors = Errors(mistakes);
     errors.range("data.validation", data.validation, 0.0, 0.9);
     errors.range("data.test", data.test, 0.0, 0.9);
     errors.size("model.dim", model.dim, 2);
-    for &width in &model.hidden {
-        errors.size("model.hidden", width, 1);
-    }
-    for &channels in &model.channels {
-        errors.size("model.channels", channels, 1);
+    for (name, sizes) in [("model.hidden", &model.hidden), ("model.channels", &model.channels)] {
+        errors.check(sizes.len() <= LAYERS_MAX, || {
+            format!("{name} has {} layers; {LAYERS_MAX} at most can be", sizes.len())
+        });
+        for &size in sizes.iter().take(LAYERS_MAX) {
+            errors.size(name, size, 1);
+        }
     }
     errors.size("batch.classes", batch.classes, 2);
     errors.size("batch.per_class", batch.per_class, 2);
     errors.check(batch.classes.saturating_mul(batch.per_class) <= LARGEST_SIZE, || {
         format!("batch.classes x batch.per_class is above {LARGEST_SIZE}")
     });
-    errors.keep("loss and sampler", objective::<f64>(loss, sampler, model.dim));
-    errors.range("loss.nu", loss.nu, 0.0, 1e9);
+    errors.loss_and_sampler(loss, sampler, model.dim);
+    let exact = loss.kind == LossKind::Margin && boundary.mode == BoundaryMode::Exact;
+    errors.check(!(exact && loss.penalty == PenaltyKind::Batch && loss.nu >= 1.0), || {
+        // Each tuple then pulls its boundary down by more than its one positive can hold.
+        format!("loss.nu = {} leaves no best boundary: with boundary.mode = exact it is below 1", loss.nu)
+    });
     errors.range("boundary.start", boundary.start, 0.0, 2.0);
     errors.range("boundary.rate", boundary.rate, 0.0, 1e3);
     errors.range("boundary.momentum", boundary.momentum, 0.0, 0.9999);
@@ -114,9 +152,10 @@ pub fn objective<T: Scalar>(
         ReductionKind::Mean => Reduction::Mean,
         ReductionKind::Sum => Reduction::Sum,
     };
-    let alpha = T::from_f64(loss.alpha);
-    // A loss over the whole batch needs no sampler: the one that the recipe names is for other losses.
-    let sampler = if loss.kind.takes_all() { Sampler::All } else { build_sampler(sampler, ambient, alpha)? };
+    if loss.kind.takes_all() && sampler.kind != SamplerKind::All {
+        bail!("{} takes all pairs of the batch: its sampler is all, not {}", loss.kind, sampler.kind);
+    }
+    let sampler = build_sampler(sampler, ambient, T::from_f64(loss.alpha))?;
     Ok(Objective::new(build_loss(loss)?, sampler, reduction)?)
 }
 
@@ -174,38 +213,15 @@ pub fn build_sampler<T: Scalar>(sampler: &SamplerConfig, ambient: usize, alpha: 
     })
 }
 
-/// `ambient`, `effective`, `fitted` or a number, as options of the command line give it.
-pub fn parse_dimension(text: &str) -> Result<Dimension> {
-    Ok(match text {
-        "ambient" => Dimension::Named(DimensionName::Ambient),
-        "effective" => Dimension::Named(DimensionName::Effective),
-        "fitted" => Dimension::Named(DimensionName::Fitted),
-        _ => match text.parse() {
-            Ok(n) => Dimension::Number(n),
-            Err(_) => bail!("dimension `{text}` is neither ambient, effective, fitted nor a number"),
-        },
-    })
-}
-
-/// `none` or a number.
-pub fn parse_far(text: &str) -> Result<Far> {
-    Ok(match text {
-        "none" => Far::Named(FarName::None),
-        "active" => Far::Named(FarName::Active),
-        _ => match text.parse() {
-            Ok(d) => Far::Number(d),
-            Err(_) => bail!("far cut `{text}` is neither none, active nor a distance"),
-        },
-    })
-}
-
 /// The network for inputs of this shape (height, width, channels); features without pixels always get an mlp.
 pub fn architecture(model: &ModelConfig, [height, width, channels]: [usize; 3]) -> Result<Architecture> {
     let input = InputShape { height, width, channels };
-    Ok(match model.kind {
+    let architecture = match model.kind {
         ModelKind::Cnn if height > 1 && width > 1 => Architecture::cnn(input, &model.channels, model.dim)?,
         ModelKind::Cnn | ModelKind::Mlp => Architecture::mlp(input, &model.hidden, model.dim)?,
-    })
+    };
+    model::ensure_buildable(&architecture)?;
+    Ok(architecture)
 }
 
 /// Policy for classes with too few samples.
@@ -262,10 +278,32 @@ mod tests {
         config.loss.alpha = f64::NAN;
         config.batch.per_class = 1;
         config.optimizer.rate = 0.0;
-        let text = check(&config).unwrap_err().to_string();
-        assert!(text.contains("3 mistakes"), "{text}");
-        for part in ["alpha = NaN", "batch.per_class = 1", "optimizer.rate = 0"] {
+        config.loss.alpha2 = -1.0;
+        config.sampler.near = 2.0;
+        config.sampler.far = Far::Number(f64::NAN);
+        config.sampler.dimension = Dimension::Number(1.5);
+        let text = check_beside(&config, vec!["line 1: x is not known".to_owned()]).unwrap_err().to_string();
+        assert!(text.contains("8 mistakes"), "{text}");
+        for part in [
+            "line 1: x",
+            "loss.alpha = NaN",
+            "loss.alpha2 = -1",
+            "sampler.near = 2",
+            "sampler.far = NaN",
+            "sampler.dimension = 1.5",
+            "batch.per_class = 1",
+            "optimizer.rate = 0",
+        ] {
             assert!(text.contains(part), "{text}");
         }
+    }
+
+    #[test]
+    fn a_penalty_without_a_best_boundary_is_refused() {
+        let mut config = Config::recipe(Recipe::Best);
+        config.loss.nu = 1.0;
+        assert!(check(&config).unwrap_err().to_string().contains("no best boundary"));
+        config.loss.penalty = PenaltyKind::Paper;
+        check(&config).unwrap();
     }
 }

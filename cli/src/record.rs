@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Config;
+
 /// Bins of the histograms of distances: equal parts of [0, 2].
 pub const BINS: usize = 40;
 
@@ -85,6 +87,17 @@ pub struct Summary {
     pub baselines: Baselines,
 }
 
+impl Summary {
+    /// Names of the measures, of MAP@R and Recall@1, by which the raw inputs are at least as good as the network.
+    #[must_use]
+    pub fn not_helped(&self) -> Vec<&'static str> {
+        let (raw, trained) = (&self.baselines.raw, &self.test);
+        let map = (trained.map_at_r <= raw.map_at_r).then_some("MAP@R");
+        let recall = |scores: &Scores| scores.recall.get("1").copied().unwrap_or(0.0);
+        map.into_iter().chain((recall(trained) <= recall(raw)).then_some("Recall@1")).collect()
+    }
+}
+
 /// One unseen sample and its nearest neighbours, as pictures.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Neighbours {
@@ -114,8 +127,8 @@ pub struct Picture {
 pub struct Story {
     /// Name of the run folder.
     pub name: String,
-    /// `config.toml`, for the appendix.
-    pub config: String,
+    /// Every number of it.
+    pub config: Config,
     /// All looks, in order.
     pub looks: Vec<Look>,
     /// Its end.

@@ -10,7 +10,7 @@
 //! ```
 //! Nothing in it depends on the time, the machine's name or the number of threads.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -23,46 +23,86 @@ use crate::record::{Look, Summary};
 use crate::report;
 use crate::write::replace_file;
 
-/// A folder that belongs to one run.
+/// Name of the state of an unfinished run.
+const STATE: &str = "state.safetensors";
+
+/// A folder that belongs to one run, and to this process while it is held.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
+    /// Fingerprint of the data, see [`DataSet::fingerprint`](crate::data::DataSet::fingerprint).
+    data: u32,
+    /// `config.toml`, locked: two processes on one run would spoil it.
+    _lock: File,
 }
 
 impl RunFolder {
+    /// An error if there is something at `out` already; asked before anything is read.
+    pub fn ensure_free(out: &Path) -> Result<()> {
+        ensure!(
+            !out.exists(),
+            "{} exists already: choose another --out, or go on with it by --resume {0}",
+            out.display()
+        );
+        Ok(())
+    }
+
     /// A new folder, with the configuration in it: `out`, which must not exist, or the next free `runs/NAME-K`.
-    pub fn create(out: Option<&Path>, name: &str, config: &Config) -> Result<Self> {
+    /// `data` is the fingerprint of the data.
+    pub fn create(out: Option<&Path>, name: &str, config: &Config, data: u32) -> Result<Self> {
         let path = match out {
             Some(path) => {
-                ensure!(
-                    !path.exists(),
-                    "{} exists already: choose another --out, or go on with it by --resume {0}",
-                    path.display()
-                );
+                Self::ensure_free(path)?;
                 fs::create_dir_all(path)
                     .with_context(|| format!("cannot create the run folder {}", path.display()))?;
                 path.to_owned()
             }
             None => next_free(name)?,
         };
-        let run = Self { path };
-        replace_file(&run.file("config.toml"), config.to_toml().as_bytes())?;
-        replace_file(&run.file("metrics.jsonl"), b"")?;
-        Ok(run)
+        replace_file(&path.join("config.toml"), config.to_toml().as_bytes())?;
+        replace_file(&path.join("metrics.jsonl"), b"")?;
+        let lock = lock(&path)?;
+        Ok(Self { path, data, _lock: lock })
     }
 
-    /// A folder that is there, and its configuration.
-    pub fn open(path: &Path) -> Result<(Self, Config)> {
-        let run = Self { path: path.to_owned() };
-        let config = run.file("config.toml");
+    /// What a run that was broken off says of itself: to be [taken up](Self::take_up) with its data.
+    pub fn config_of(path: &Path) -> Result<Config> {
+        let config = path.join("config.toml");
         ensure!(config.exists(), "{} is no run folder: it has no config.toml", path.display());
         ensure!(
-            !run.file("model.safetensors").exists(),
+            !path.join("model.safetensors").exists(),
             "{} is finished: there is nothing to resume",
             path.display()
         );
-        let config = Config::recipe(Recipe::Best).overlay_file(&config)?;
-        Ok((run, config))
+        let text =
+            fs::read_to_string(&config).with_context(|| format!("cannot read {}", config.display()))?;
+        Config::recipe(Recipe::Best).overlay(&text).with_context(|| format!("in {}", config.display()))
+    }
+
+    /// A folder that is there, to go on with. `data` is the fingerprint of the data as they are now.
+    ///
+    /// Errors: another process is at work on it; or its state was saved by another configuration or from other data,
+    /// so that going on would make a run that neither describes.
+    pub fn take_up(path: &Path, config: &Config, data: u32) -> Result<Self> {
+        let run = Self { path: path.to_owned(), data, _lock: lock(path)? };
+        // Another process may have finished it while the data were read.
+        Self::config_of(path)?;
+        let saved = run.file(STATE);
+        if saved.exists() {
+            let state = ModelFile::load(&saved)?;
+            ensure!(
+                state.card.config == config.to_toml(),
+                "{} was changed since the run was saved: put it back, or begin a new run with --config",
+                run.file("config.toml").display()
+            );
+            let then = state.extra.get("data");
+            ensure!(
+                then.is_some_and(|then| *then == data.to_string()),
+                "{} is not what it was when the run was saved: a run cannot go on with other data",
+                config.data.source
+            );
+        }
+        Ok(run)
     }
 
     /// The folder.
@@ -79,12 +119,13 @@ impl RunFolder {
     /// when the run is taken up.
     pub fn save(&self, look: &Look, card: &ModelCard, state: &[Tensor<f32>]) -> Result<()> {
         report::append(&self.file("metrics.jsonl"), look)?;
-        ModelFile::save(&self.file("state.safetensors"), card, &[("step", look.step.to_string())], state)
+        let extra = [("step", look.step.to_string()), ("data", self.data.to_string())];
+        ModelFile::save(&self.file(STATE), card, &extra, state)
     }
 
     /// The state that was saved last, and its step; `None` if the run broke off before the first.
     pub fn state(&self) -> Result<Option<(u32, ModelFile)>> {
-        let (path, metrics) = (self.file("state.safetensors"), self.file("metrics.jsonl"));
+        let (path, metrics) = (self.file(STATE), self.file("metrics.jsonl"));
         if !path.exists() {
             report::truncate_to(&metrics, 0)?;
             return Ok(None);
@@ -117,8 +158,21 @@ impl RunFolder {
         replace_file(&self.file("summary.json"), text.as_bytes())?;
         replace_file(&self.file("report.html"), page.as_bytes())?;
         ModelFile::save(&self.file("model.safetensors"), card, &[], model)?;
-        let state = self.file("state.safetensors");
+        let state = self.file(STATE);
         fs::remove_file(&state).with_context(|| format!("cannot remove {}", state.display()))
+    }
+}
+
+/// Holds a run folder for this process, until the file is closed or the process ends, however it ends.
+fn lock(path: &Path) -> Result<File> {
+    let config = path.join("config.toml");
+    let file = File::open(&config).with_context(|| format!("cannot read {}", config.display()))?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            bail!("another process is at work on {}: wait for it, or end it", path.display())
+        }
+        // Some file systems know no locks; that is no reason not to train there.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
     }
 }
 

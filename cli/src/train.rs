@@ -4,10 +4,11 @@ use anyhow::{Context, Result, bail};
 use nearfar_core::kernel::{Backend, BatchView};
 use nearfar_core::net::{Network, Optimizer, Schedule, Tensor};
 use nearfar_core::{
-    Boundary, BoundaryStep, Composer, Draw, DrawReport, Key, LossReport, Objective, Stream, distance,
+    Boundary, BoundaryStep, Composer, Draw, DrawReport, Key, Loss, LossReport, Objective, Penalty, Reduction,
+    Stream, distance,
 };
 
-use crate::config::{BoundaryMode, Config, Dimension, DimensionName, LossKind, PenaltyKind};
+use crate::config::{BoundaryMode, Config, Dimension, DimensionName, PenaltyKind};
 use crate::data::augment::Augmentation;
 use crate::data::normalize::Normalization;
 use crate::data::{DataSet, Samples};
@@ -169,39 +170,62 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
         }
     }
 
-    /// Moves the boundary after a step of the margin loss; returns its penalty in the paper's form.
+    /// Moves the boundary after a step of the margin loss; returns its penalty in the paper's form, which stands
+    /// beside the reduced loss. The other form is in that loss and in its gradient already.
     fn move_boundary(&mut self, loss: &LossReport, dim: usize) -> Result<f64> {
         let Config { boundary, loss: loss_config, .. } = self.config;
-        if loss_config.kind != LossKind::Margin || loss.active == 0.0 {
+        if !matches!(self.objective.loss(), Loss::Margin(_)) || loss.active == 0.0 {
             return Ok(0.0);
         }
-        let nu = if loss_config.penalty == PenaltyKind::Paper { loss_config.nu as f32 } else { 0.0 };
-        let penalty = f64::from(self.boundary.penalty(nu));
+        let nu = loss_config.nu as f32;
+        let beside = if loss_config.penalty == PenaltyKind::Paper { nu } else { 0.0 };
+        let value = f64::from(self.boundary.penalty(beside));
         let rate = boundary.rate as f32;
         match boundary.mode {
             BoundaryMode::Fixed => {}
             BoundaryMode::Gradient => {
                 let mut gradients = vec![0.0; self.batch.samples.len()];
                 self.backend.download(&self.batch.dbetas, &mut gradients)?;
-                let step = BoundaryStep { rate, momentum: boundary.momentum as f32, nu };
+                let step = BoundaryStep { rate, momentum: boundary.momentum as f32, nu: beside };
                 self.boundary.step(&self.batch.anchors, &gradients, step);
             }
             BoundaryMode::Exact => {
-                let embeddings = self.embeddings()?;
-                let row = |i: u32| &embeddings[i as usize * dim..][..dim];
-                let pairs: Vec<_> = self
-                    .backend
-                    .download_draws(&self.batch.observed)?
-                    .iter()
-                    .flat_map(|Draw { triplet: t, .. }| {
-                        [(t.anchor, t.positive, true), (t.anchor, t.negative, false)]
-                    })
-                    .map(|(anchor, other, same)| (anchor, distance(row(anchor), row(other)), same))
-                    .collect();
-                self.boundary.minimize(&self.batch.anchors, &pairs, loss_config.alpha as f32, nu, rate);
+                let pairs = self.observed_pairs(dim)?;
+                let penalty = match loss_config.penalty {
+                    PenaltyKind::Batch => Penalty::PerTuple(nu),
+                    PenaltyKind::Paper => Penalty::Once(nu * self.divisor(&pairs)),
+                };
+                let alpha = loss_config.alpha as f32;
+                self.boundary.minimize(&self.batch.anchors, &pairs, alpha, penalty, rate);
             }
         }
-        Ok(penalty)
+        Ok(value)
+    }
+
+    /// What the boundary is fitted to: of each observed draw its positive and its negative pair, as (anchor,
+    /// distance, same class).
+    fn observed_pairs(&self, dim: usize) -> Result<Vec<(u32, f32, bool)>> {
+        let embeddings = self.embeddings()?;
+        let row = |i: u32| &embeddings[i as usize * dim..][..dim];
+        let draws = self.backend.download_draws(&self.batch.observed)?;
+        Ok(draws
+            .iter()
+            .flat_map(|Draw { triplet: t, .. }| [(t.anchor, t.positive, true), (t.anchor, t.negative, false)])
+            .map(|(anchor, other, same)| (anchor, distance(row(anchor), row(other)), same))
+            .collect())
+    }
+
+    /// What the reduction divides the summed loss of these pairs by, at the boundary as it stands.
+    fn divisor(&self, pairs: &[(u32, f32, bool)]) -> f32 {
+        let Loss::Margin(margin) = self.objective.loss() else { return 0.0 };
+        let active = |&&(anchor, distance, same): &&(u32, f32, bool)| {
+            margin.pair(distance, self.batch.betas[anchor as usize], same).value > 0.0
+        };
+        match self.objective.reduction() {
+            Reduction::MeanActive => pairs.iter().filter(active).count() as f32,
+            Reduction::Mean => pairs.len() as f32,
+            Reduction::Sum => 1.0,
+        }
     }
 
     /// The last batch, for looks.

@@ -2,6 +2,7 @@
 //!
 //! Source: Wu et al. 2017, sec. 4: `beta(i) = beta0 + beta_class(c(i)) + beta_img(i)` \[E8\], penalty `nu` times their
 //! sum \[E9\]. The exact minimum \[E10\] is ours: for fixed distances the loss is convex and piecewise linear in beta.
+//! The penalty adds one constant slope to it, so all that the minimum must know of a penalty is its weight.
 
 use alloc::vec::Vec;
 
@@ -129,11 +130,40 @@ impl<T: Scalar> Boundary<T> {
     }
 
     /// Moves each part in turn (beta0, then classes, then images) the share `rate` of the way to its exact minimum,
-    /// the others held: block coordinate descent on the summed loss of `pairs`, which never raises it at rate 1.
+    /// the others held: block coordinate descent on the summed loss of `pairs` with its penalty, which never raises
+    /// it at rate 1.
     ///
-    /// `pairs` are (anchor's place in `anchors`, distance, same class). A part without pairs, or whose minimum is
-    /// unbounded because `nu` outweighs its positives, keeps its value.
-    pub fn minimize(&mut self, anchors: &[(u32, u32)], pairs: &[(u32, T, bool)], alpha: T, nu: T, rate: T) {
+    /// ```text
+    /// part <- part + rate (best - part),   best = the (P - w)-th smallest kink of the part's pairs       [E10]
+    /// w = nu P         Penalty::PerTuple(nu): each of the part's P tuples adds nu beta                    [E9]
+    /// w = weight       Penalty::Once(weight): nu beta once, beside a loss divided by divisor = weight/nu  [E9]
+    /// ```
+    /// `pairs` are (anchor's place in `anchors`, distance, same class): of each tuple its positive and its negative,
+    /// so that a part has as many tuples as positives. A part without pairs keeps its value, and so does one whose
+    /// minimum is unbounded because the penalty outweighs its positives (`w >= P`).
+    ///
+    /// ```
+    /// use nearfar_core::{Boundary, Penalty};
+    /// // Two tuples: positives at 0.5 and 0.7, negatives at 1.5 and 1.9; kinks 0.7, 0.9, 1.3, 1.7.
+    /// let pairs = [(0, 0.5, true), (0, 1.5, false), (0, 0.7, true), (0, 1.9, false)];
+    /// let best = |penalty| {
+    ///     let mut boundary = Boundary::new(1.2_f64, 0, 0);
+    ///     boundary.minimize(&[(0, 0)], &pairs, 0.2, penalty, 1.0);
+    ///     boundary.base()
+    /// };
+    /// assert!((best(Penalty::Once(0.0)) - 0.9).abs() < 1e-15); // the second of four
+    /// assert!((best(Penalty::Once(1.0)) - 0.7).abs() < 1e-15); // the first
+    /// assert_eq!(best(Penalty::PerTuple(0.5)), best(Penalty::Once(1.0)));
+    /// assert_eq!(best(Penalty::PerTuple(1.0)), 1.2); // it would fall for ever: it stays
+    /// ```
+    pub fn minimize(
+        &mut self,
+        anchors: &[(u32, u32)],
+        pairs: &[(u32, T, bool)],
+        alpha: T,
+        penalty: Penalty<T>,
+        rate: T,
+    ) {
         let mut groups: Vec<Vec<usize>> = alloc::vec![Vec::new(); self.parameters.len()];
         for (at, &(anchor, ..)) in pairs.iter().enumerate() {
             for part in self.parts(anchors[anchor as usize]) {
@@ -154,10 +184,37 @@ impl<T: Scalar> Boundary<T> {
                 positives += if same { T::ONE } else { T::ZERO };
                 kinks.push(Kink::of_pair(distance - others, same, alpha));
             }
-            if let Some(best) = exact_boundary(&mut kinks, positives, nu) {
+            if let Some(best) = exact_boundary(&mut kinks, positives, penalty.weight(positives)) {
                 let value = &mut self.parameters[part];
                 *value += rate * (best - *value);
             }
+        }
+    }
+}
+
+/// The penalty on boundaries \[E9\], in units of one pair's term of the sum of terms.
+///
+/// ```
+/// use nearfar_core::Penalty;
+/// assert_eq!(Penalty::PerTuple(0.25).weight(8.0), 2.0);
+/// assert_eq!(Penalty::Once(0.25).weight(8.0), 0.25);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Penalty<T> {
+    /// `nu`: every tuple adds `nu` times its anchor's boundary, inside the mean. The form of the authors' code.
+    PerTuple(T),
+    /// `nu` times what the reduction divides the sum of terms by: `nu` beta stands once beside the reduced loss. The
+    /// paper's form.
+    Once(T),
+}
+
+impl<T: Scalar> Penalty<T> {
+    /// Total weight on a boundary that so many tuples share.
+    #[must_use]
+    pub fn weight(self, tuples: T) -> T {
+        match self {
+            Self::PerTuple(nu) => nu * tuples,
+            Self::Once(weight) => weight,
         }
     }
 }
@@ -179,12 +236,13 @@ impl<T: Scalar> Kink<T> {
     }
 }
 
-/// The boundary that minimises the summed margin loss of some pairs, plus `nu` beta \[E10\].
+/// The boundary that minimises the summed margin loss of some pairs, plus `penalty` beta \[E10\].
 ///
 /// The loss falls with slope `-P` far on the left (all positives active, total weight P) and each kink adds its
-/// weight, so the minimum is where the running weight of the sorted kinks reaches `P - nu`: for unit weights the
-/// `(P - nu)`-th smallest of `{d_pos + alpha} ∪ {d_neg - alpha}`. The lowest minimiser is returned; `None` if there
-/// is none: no kinks, or `nu >= P`, where the loss falls for ever. Sorts `kinks`. O(k log k).
+/// weight, so the minimum is where the running weight of the sorted kinks reaches `P - w`, w the total weight of the
+/// penalty ([`Penalty::weight`]): for unit weights the `(P - w)`-th smallest, rounded up, of
+/// `{d_pos + alpha} ∪ {d_neg - alpha}`. The lowest minimiser is returned; `None` if there is none: no kinks, or
+/// `w >= P`, where the loss falls for ever. Sorts `kinks`. O(k log k).
 ///
 /// ```
 /// use nearfar_core::{Kink, exact_boundary};
@@ -193,8 +251,8 @@ impl<T: Scalar> Kink<T> {
 /// assert_eq!(exact_boundary(&mut kinks, 1.0, 0.0), Some(0.7));
 /// assert_eq!(exact_boundary(&mut kinks, 1.0, 1.0), None);
 /// ```
-pub fn exact_boundary<T: Scalar>(kinks: &mut [Kink<T>], positives: T, nu: T) -> Option<T> {
-    let target = positives - nu;
+pub fn exact_boundary<T: Scalar>(kinks: &mut [Kink<T>], positives: T, penalty: T) -> Option<T> {
+    let target = positives - penalty;
     if !(target > T::ZERO) {
         return None;
     }
@@ -245,13 +303,60 @@ mod tests {
     }
 
     #[test]
+    fn both_penalties_find_the_best_of_a_grid() {
+        for seed in 0..20 {
+            // One positive and one negative a tuple; three classes, a part each.
+            let key = Key::new(seed, Stream::Init, 1);
+            let (anchors, tuples) = ([(0, 0), (1, 1), (2, 2)], 40);
+            let pairs: Vec<_> = (0..tuples)
+                .flat_map(|i| {
+                    [(i % 3, 0.3 + key.uniform(i, 0), true), (i % 3, 0.7 + key.uniform(i, 1), false)]
+                })
+                .collect();
+            let mean =
+                |beta: f64| total(&Boundary::new(beta, 0, 0), &[(0, 0); 3], &pairs) / f64::from(2 * tuples);
+            for nu in [0.0, 0.03, 0.1, 0.3] {
+                // The reduced loss of all pairs, as a run prints it, with its penalty in either form.
+                let per_tuple =
+                    |beta: f64| mean(beta) + nu * beta * f64::from(tuples) / f64::from(2 * tuples);
+                let once = |beta: f64| mean(beta) + nu * beta;
+                let forms: [(Penalty<f64>, &dyn Fn(f64) -> f64); 2] =
+                    [(Penalty::PerTuple(nu), &per_tuple), (Penalty::Once(nu * f64::from(2 * tuples)), &once)];
+                for (penalty, value) in forms {
+                    let mut boundary = Boundary::new(1.2, 0, 0);
+                    boundary.minimize(&anchors, &pairs, 0.2, penalty, 1.0);
+                    for step in 0..500 {
+                        let beta = f64::from(step) * 0.004;
+                        assert!(
+                            value(boundary.base()) <= value(beta) + 1e-12,
+                            "seed {seed}, {penalty:?}, {beta}"
+                        );
+                    }
+                }
+                // Each class's part alone: the same, over the tuples of that class.
+                let mut boundary = Boundary::new(1.2, 3, 0);
+                boundary.minimize(&anchors, &pairs, 0.2, Penalty::PerTuple(nu), 1.0);
+                let own: Vec<_> = pairs.iter().copied().filter(|pair| pair.0 == 2).collect();
+                let value = |beta: f64| {
+                    let penalty = nu * beta * (own.len() / 2) as f64;
+                    total(&Boundary::new(beta, 0, 0), &[(0, 0); 3], &own) + penalty
+                };
+                let best = boundary.base() + boundary.classes()[2];
+                for step in 0..500 {
+                    assert!(value(best) <= value(f64::from(step) * 0.004) + 1e-12, "seed {seed}, nu {nu}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn block_coordinate_descent_never_raises_the_loss() {
         let anchors = [(0, 0), (0, 1), (1, 2), (1, 3), (2, 4), (2, 5)];
         let pairs = pairs(5, 120);
         let mut boundary = Boundary::new(1.9, 3, 6);
         let mut last = total(&boundary, &anchors, &pairs);
         for _ in 0..5 {
-            boundary.minimize(&anchors, &pairs, 0.2, 0.0, 1.0);
+            boundary.minimize(&anchors, &pairs, 0.2, Penalty::Once(0.0), 1.0);
             let now = total(&boundary, &anchors, &pairs);
             assert!(now <= last + 1e-12, "{now} after {last}");
             last = now;

@@ -43,7 +43,7 @@ mod weight;
 
 pub use batch::{BatchError, Embeddings, Row, Triplet, UNIT_TOLERANCE};
 #[cfg(feature = "alloc")]
-pub use boundary::{Boundary, BoundaryStep, Kink, exact_boundary};
+pub use boundary::{Boundary, BoundaryStep, Kink, Penalty, exact_boundary};
 #[cfg(feature = "alloc")]
 pub use compose::{ComposeError, Composer, SmallClass};
 pub use density::{Density, DensityError, effective_dimension, fitted_dimension};

@@ -291,7 +291,23 @@ fn bad_configurations_name_all_their_mistakes() {
     };
     let error = train("[loss]\nalpha = -1\n[optimizer]\nrate = 0\n");
     assert!(error.contains("alpha") && error.contains("optimizer.rate"), "{error}");
-    assert!(train("[loss]\nalfa = 1\n").contains("loss.alfa is not known"));
+    assert!(train("[loss]\nalfa = 1\n").contains("c.toml, line 2: loss.alfa is not known"));
+    // Unknown keys, wrong types and ranges, each with its place, in one error.
+    let error = train(
+        "[loss]\nalpha = -1\nalfa = 2\nnu = \"much\"\n[sampler]\nkind = \"dws\"\nnear = 3\nfar = -1\n[bach]\nclasses = 3\n",
+    );
+    for part in [
+        "has 7 mistakes",
+        "line 3: loss.alfa is not known",
+        "line 4: loss.nu: ",
+        "line 6: sampler.kind: unknown variant `dws`",
+        "line 9: bach is not known",
+        "loss.alpha = -1",
+        "sampler.near = 3",
+        "sampler.far = -1",
+    ] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
     assert!(train("not toml at all").contains("c.toml"));
     assert!(!at.join("run").exists());
     // One hidden unit, dead for some sample: the network has no embedding of it, and the line says what to do.
@@ -314,4 +330,174 @@ fn a_model_of_another_kind_is_refused() {
         assert!(error.contains(name), "{error}");
         assert!(!at.join("E.npy").exists());
     }
+}
+
+/// Wrong usage: exit code 2, and what the message holds.
+fn wrong(folder: &Path, args: &[&str], part: &str) {
+    let output = nearfar(folder, args);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {text}");
+    assert!(text.contains(part), "{args:?}: {text}");
+}
+
+#[test]
+fn numbers_that_make_no_sense_are_wrong_usage() {
+    let folder = embedded();
+    let at = folder.path();
+    let sample = [&["sample"], &FILES[..], &["--out", "T.csv", "--sampler", "semihard-band"]].concat();
+    let loss = [&["loss"], &FILES[..], &["--loss", "margin", "--triplets", "T.csv"]].concat();
+    for (verb, option) in [
+        (&sample, "--alpha"),
+        (&sample, "--near"),
+        (&sample, "--far"),
+        (&sample, "--dimension"),
+        (&loss, "--alpha"),
+        (&loss, "--beta"),
+        (&loss, "--nu"),
+        (&loss, "--scale"),
+        (&vec!["train"], "--alpha"),
+        (&vec!["train"], "--near"),
+        (&vec!["train"], "--far"),
+        (&vec!["train"], "--nu"),
+        (&vec!["train"], "--epochs"),
+        (&vec!["train"], "--rate"),
+        (&vec!["train"], "--validation"),
+        (&vec!["density"], "--n"),
+        (&vec!["density", "--n", "8"], "--near"),
+        (&vec!["density", "--n", "8"], "--at"),
+        (&vec!["isotonic", "--in", "a", "--out", "b"], "--quantile"),
+    ] {
+        for bad in ["NaN", "-1", "inf"] {
+            wrong(at, &[&verb[..], &[option, bad]].concat(), ": expected ");
+        }
+    }
+    wrong(at, &["train", "--steps", "0"], "0 is not in 1..");
+    wrong(at, &[&sample[..], &["--draws", "4000000000"]].concat(), "is not in 1..");
+    let sampler = |name| [&["sample"], &FILES[..], &["--out", "T.csv", "--sampler", name]].concat();
+    wrong(at, &sampler("expected"), "draws nothing");
+    wrong(at, &sampler("all"), "draws nothing");
+    assert!(!at.join("T.csv").exists());
+}
+
+#[test]
+fn sets_without_near_or_far_are_errors() {
+    let folder = embedded();
+    let at = folder.path();
+    npy::write(&at.join("one.npy"), &[48], &[7_i64; 48]).unwrap();
+    npy::write(&at.join("singles.npy"), &[48], &(0..48_i64).collect::<Vec<_>>()).unwrap();
+    let (mut x, _) = clusters(2, 12, 4, 8, 1.0);
+    x[17 * 8..18 * 8].fill(0.0);
+    npy::write(&at.join("zero.npy"), &[48, 8], &x).unwrap();
+    let verbs: [&[&str]; 3] =
+        [&["eval"], &["sample", "--sampler", "uniform", "--out", "T.csv"], &["loss", "--loss", "npair"]];
+    for verb in verbs {
+        let fails = |embeddings: &str, labels: &str| {
+            failure(at, &[verb, &["--embeddings", embeddings, "--labels", labels]].concat())
+        };
+        let error = fails("E.npy", "one.npy");
+        assert!(error.contains("one.npy have one label, 7"), "{error}");
+        let error = fails("E.npy", "singles.npy");
+        assert!(error.contains("every class of singles.npy has one sample"), "{error}");
+        let error = fails("zero.npy", "L.npy");
+        assert!(error.contains("zero.npy") && error.contains("row 17"), "{error}");
+    }
+    // Queries without a match are left out, but not all of them.
+    npy::write(&at.join("Q.npy"), &[2, 8], &x[..16]).unwrap();
+    npy::write(&at.join("half.npy"), &[2], &[-5_i64, 999]).unwrap();
+    npy::write(&at.join("none.npy"), &[2], &[998_i64, 999]).unwrap();
+    let eval = [&["eval"], &FILES[..], &["--queries", "Q.npy", "--query-labels"]].concat();
+    assert_eq!(json(at, &[&eval[..], &["half.npy"]].concat())["queries_without_match"], 1);
+    assert!(failure(at, &[&eval[..], &["none.npy"]].concat()).contains("no query has"));
+    let zeros = [&["eval"], &FILES[..], &["--queries", "zero.npy", "--query-labels", "L.npy"]].concat();
+    assert!(failure(at, &zeros).contains("row 17 of zero.npy"));
+}
+
+#[test]
+fn a_quadruplet_gets_its_second_negative_when_asked() {
+    let folder = embedded();
+    let at = folder.path();
+    let sample = [&["sample"], &FILES[..], &["--sampler", "uniform", "--out", "Q.csv"]].concat();
+    let loss = [&["loss"], &FILES[..], &["--triplets", "Q.csv", "--loss", "quadruplet"]].concat();
+    json(at, &sample);
+    assert!(failure(at, &loss).contains("sample --second"));
+    json(at, &[&sample[..], &["--second"]].concat());
+    let csv = fs::read_to_string(at.join("Q.csv")).unwrap();
+    assert!(csv.starts_with("anchor,positive,negative,second,log_prob\n"));
+    assert_eq!(json(at, &loss)["terms"].as_f64(), Some(288.0));
+    let labels: Vec<i64> = (0..48).map(|i| i % 2).collect();
+    npy::write(&at.join("two.npy"), &[48], &labels).unwrap();
+    let two = ["sample", "--embeddings", "E.npy", "--labels", "two.npy", "--sampler", "uniform", "--second"];
+    assert!(failure(at, &[&two[..], &["--out", "T.csv"]].concat()).contains("third class"));
+}
+
+#[test]
+fn options_without_effect_are_errors() {
+    let folder = embedded();
+    let at = folder.path();
+    for (loss, option) in
+        [("npair", "--alpha"), ("lifted", "--nu"), ("multi-similarity", "--beta"), ("npair", "--alpha2")]
+    {
+        let error = failure(at, &[&["loss"], &FILES[..], &["--loss", loss, option, "0.1"]].concat());
+        assert!(error.contains(&format!("{option} would have no effect with --loss {loss}")), "{error}");
+    }
+    let train = |args: &[&str]| failure(at, &[&["train", "--out", "run"], args].concat());
+    assert!(train(&["--loss", "triplet", "--nu", "0.1"]).contains("--nu would have no effect"));
+    assert!(
+        train(&["--sampler", "uniform", "--far", "1.2", "--near", "0.4"]).contains("--far, --near would")
+    );
+    assert!(train(&["--boundary", "fixed", "--beta-rate", "0.1"]).contains("--beta-rate would"));
+    for loss in ["npair", "lifted", "multi-similarity"] {
+        let error = train(&["--loss", loss, "--sampler", "hard"]);
+        assert!(
+            error.contains(&format!("{loss} takes all pairs of the batch: its sampler is all, not hard")),
+            "{error}"
+        );
+    }
+    assert!(!at.join("run").exists());
+}
+
+#[test]
+fn what_cannot_be_written_is_known_before_the_work() {
+    let folder = TempDir::new().unwrap();
+    let at = folder.path();
+    let args = ["train", "--model", "mlp", "--steps", "1", "--classes-per-batch", "4", "--out", "run"];
+    json(at, &args);
+    let embed = ["embed", "--run", "run", "--data", "kana", "--out", "E.npy", "--labels-out", "absent/L.npy"];
+    assert!(failure(at, &embed).contains("absent/L.npy"));
+    assert!(!at.join("E.npy").exists());
+    // The data are not there either, but the folder is looked at first.
+    assert!(failure(at, &["train", "--data", "absent", "--out", "run"]).contains("run exists already"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_leaves_is_no_failure_and_a_full_disk_is_one_line() {
+    use std::process::Stdio;
+    let run = |stdout: Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nearfar-under-test"));
+        command.args(["density", "--n", "8"]).stdout(stdout).stderr(Stdio::piped()).output().unwrap()
+    };
+    // A pipe whose reading end is closed.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = run(writer.into());
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    if let Ok(full) = fs::OpenOptions::new().write(true).open("/dev/full") {
+        let output = run(full.into());
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.lines().count() == 1 && text.contains("cannot be written to stdout"), "{text}");
+    }
+}
+
+#[test]
+fn the_run_file_explains_itself() {
+    let folder = TempDir::new().unwrap();
+    let at = folder.path();
+    let output = nearfar(at, &["train", "--show-config", "--recipe", "paper"]);
+    assert!(output.status.success());
+    fs::write(at.join("c.toml"), &output.stdout).unwrap();
+    let args = ["--model", "mlp", "--steps", "1", "--classes-per-batch", "4", "--out", "run"];
+    json(at, &[&["train", "--config", "c.toml"], &args[..]].concat());
+    assert!(String::from_utf8(output.stdout).unwrap().contains("# beta0 at the start"));
 }

@@ -168,13 +168,16 @@ fn every_loss_and_sampler_trains() {
         train("quadruplet", sampler, &[]);
     }
     for loss in ["npair", "lifted", "multi-similarity"] {
-        train(loss, "distance-weighted", &[]);
+        train(loss, "all", &[]);
     }
     // Each name alone is enough: the recipe's sampler follows the loss where it must.
     for loss in LossKind::value_variants() {
         let loss = loss.to_string();
         let args = ["train", "--model", "mlp", "--steps", "1", "--classes-per-batch", "4", "--loss", &loss];
         json(at, &[&args[..], &["--out", &format!("alone-{loss}")]].concat());
+        let recorded = fs::read_to_string(at.join(format!("alone-{loss}/config.toml"))).unwrap();
+        let takes_all = ["npair", "lifted", "multi-similarity"].contains(&loss.as_str());
+        assert_eq!(recorded.contains("kind = \"all\""), takes_all, "{loss}");
     }
     for form in ["paper", "batch"] {
         for boundary in ["fixed", "gradient", "exact"] {
@@ -188,6 +191,83 @@ fn every_loss_and_sampler_trains() {
     for dimension in ["ambient", "effective", "fitted", "7.5"] {
         train("margin", "distance-weighted", &["--dimension", dimension, "--optimizer", "sgd"]);
     }
+}
+
+#[test]
+fn a_growing_penalty_lowers_the_boundary_in_every_form_and_mode() {
+    let folder = TempDir::new().unwrap();
+    let at = folder.path();
+    for form in ["batch", "paper"] {
+        for (mode, rate) in [("exact", "0.3"), ("gradient", "0.02")] {
+            let mut last = f64::INFINITY;
+            for nu in ["0", "0.1", "0.4"] {
+                let out = format!("{form}-{mode}-{nu}");
+                let sizes = ["train", "--model", "mlp", "--dim", "16", "--classes-per-batch", "8"];
+                let steps = ["--steps", "12", "--every", "12", "--out", &out];
+                let boundary = ["--boundary", mode, "--beta-rate", rate, "--nu", nu, "--penalty", form];
+                json(at, &[&sizes[..], &steps, &boundary].concat());
+                let metrics = fs::read_to_string(at.join(&out).join("metrics.jsonl")).unwrap();
+                let look: nearfar::record::Look =
+                    serde_json::from_str(metrics.lines().last().unwrap()).unwrap();
+                assert!(look.beta < last - 0.005, "{out}: {} after {last}", look.beta);
+                last = look.beta;
+            }
+        }
+    }
+}
+
+/// A run that was broken off after its first look, in `at`/`run`.
+fn broken_off(at: &Path, run: &str, extra: &[&str]) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_nearfar-under-test"))
+        .args(["train", "--config", "c.toml", "--steps", "100000", "--out", run])
+        .args(extra)
+        .current_dir(at)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let begun = Instant::now();
+    while !at.join(run).join("state.safetensors").exists() && begun.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // While it is at work nobody else may be.
+    let second = nearfar(at, &["train", "--resume", run]);
+    assert!(String::from_utf8_lossy(&second.stderr).contains("another process is at work"), "{second:?}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_run_goes_on_only_as_what_it_was() {
+    let folder = prepared();
+    let at = folder.path();
+    let rows = |last: f64| -> String {
+        let value = |i: u32| if i == 79 { last } else { f64::from(i * i % 23) };
+        (0..80).map(|i| format!("{},{},c{}\n", value(i), i % 7, i / 5)).collect()
+    };
+    fs::write(at.join("d.csv"), rows(1.0)).unwrap();
+    broken_off(at, "run", &["--data", "d.csv"]);
+    let resume = |folder: &Path, run: &str, extra: &[&str]| {
+        let output = nearfar(folder, &[&["train", "--resume", run], extra].concat());
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    for extra in [&["--steps", "9"][..], &["--loss", "triplet"], &["--recipe", "paper"], &["--near", "0.4"]] {
+        assert_eq!(resume(at, "run", extra).0, Some(2), "{extra:?}");
+    }
+    let refused = |(code, text): (Option<i32>, String), part: &str| {
+        assert_eq!((code, text.lines().count()), (Some(1), 1), "{text}");
+        assert!(text.contains(part), "{text}");
+    };
+    refused(resume(at, "run", &["--seed", "1"]), "--seed cannot be used with --resume");
+    let elsewhere = at.join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    refused(resume(&elsewhere, "../run", &[]), "names its data as d.csv, which from here is");
+    fs::write(at.join("d.csv"), rows(2.0)).unwrap();
+    refused(resume(at, "run", &[]), "d.csv is not what it was");
+    fs::write(at.join("d.csv"), rows(1.0)).unwrap();
+    let config = fs::read_to_string(at.join("run/config.toml")).unwrap();
+    fs::write(at.join("run/config.toml"), config.replace("alpha = 0.2", "alpha = 0.3")).unwrap();
+    refused(resume(at, "run", &[]), "config.toml was changed since the run was saved");
 }
 
 #[test]

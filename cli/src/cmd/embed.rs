@@ -10,11 +10,13 @@ use crate::data::{self, npy};
 use crate::model::ModelFile;
 use crate::quality;
 use crate::recipe::Recipe;
+use crate::write::ensure_writable;
 
 /// Samples that are embedded at once.
 const CHUNK: usize = 256;
 
 pub(super) fn run(args: &EmbedArgs, common: &Common) -> Result<Answer> {
+    ensure_writable([args.out.as_path()].into_iter().chain(args.labels_out.as_deref()))?;
     let path = if args.run.is_dir() { args.run.join("model.safetensors") } else { args.run.clone() };
     let model = ModelFile::load(&path)?;
     let config = Config::recipe(Recipe::Best)

@@ -7,7 +7,7 @@ use nearfar_core::metric::retrieval::Retrieval;
 use nearfar_core::{Key, Stream};
 use serde_json::{Map, json};
 
-use super::{Answer, backend, read_embedded};
+use super::{Answer, backend, ensure_directions, ensure_near_and_far, ensure_two_classes, read_embedded};
 use crate::args::{Common, EvalArgs};
 use crate::data::npy::{self, Matrix};
 
@@ -15,6 +15,12 @@ pub(super) fn run(args: &EvalArgs, common: &Common) -> Result<Answer> {
     ensure!(args.k.iter().all(|&k| k >= 1), "--k holds 0: ranks are counted from 1");
     let backend = backend(common)?;
     let set = read_embedded(&args.embeddings, &args.labels)?;
+    if args.queries.is_some() {
+        ensure_two_classes(&set, &args.labels)?;
+    } else {
+        ensure_near_and_far(&set, &args.labels)?;
+    }
+    ensure_directions(&set.values, set.dim, &args.embeddings)?;
     let count = set.labels.len();
     let mut buffer = backend.zeros(set.values.len())?;
     backend.upload(&set.values, &mut buffer)?;
@@ -37,6 +43,7 @@ pub(super) fn run(args: &EvalArgs, common: &Common) -> Result<Answer> {
                 labels.len(),
                 values.len() / dim
             );
+            ensure_directions(&values, dim, embeddings)?;
             let mut queries = backend.zeros(values.len())?;
             backend.upload(&values, &mut queries)?;
             let queries = SearchView { embeddings: &queries, labels: &labels, count: labels.len() };
@@ -45,6 +52,7 @@ pub(super) fn run(args: &EvalArgs, common: &Common) -> Result<Answer> {
         _ => backend.match_ranks(set.dim, depth, gallery, None)?,
     };
     let quality = Retrieval::of(&ranks, &args.k);
+    ensure!(quality.queries > 0, "no query has a sample of its class to find");
     let key = Key::new(common.seed.unwrap_or(0), Stream::Cluster, 0);
     let clusters = k_means(&backend, &set.values, set.dim, set.originals.len(), key)?;
     let agreement = Agreement::of(&set.labels, &clusters);

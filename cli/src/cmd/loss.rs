@@ -7,15 +7,31 @@ use nearfar_core::kernel::{Backend, BatchView};
 use nearfar_core::{Draw, Objective, Reduction, Sampler, Triplet, normalize_row_backward};
 use serde_json::json;
 
-use super::{Answer, backend, read_embedded, unit_rows};
+use super::{Answer, backend, ensure_near_and_far, ensure_used, read_embedded, unit_rows};
 use crate::args::{Common, LossArgs};
 use crate::config::{LossConfig, LossKind, PenaltyKind, ReductionKind};
 use crate::data::npy;
 use crate::plan;
+use crate::write::ensure_writable;
 
 pub(super) fn run(args: &LossArgs, common: &Common) -> Result<Answer> {
+    let margin = args.loss == LossKind::Margin;
+    ensure_used(
+        &format!("--loss {}", args.loss),
+        &[
+            ("--alpha", args.alpha.is_some(), args.loss.has_alpha()),
+            ("--alpha2", args.alpha2.is_some(), args.loss == LossKind::Quadruplet),
+            ("--beta", args.beta.is_some(), margin),
+            ("--beta-grad-out", args.beta_grad_out.is_some(), margin),
+            ("--nu", args.nu.is_some(), margin),
+            ("--penalty", args.penalty.is_some(), margin),
+            ("--scale", args.scale.is_some(), args.loss == LossKind::Npair),
+        ],
+    )?;
+    ensure_writable(args.grad_out.iter().chain(&args.beta_grad_out).map(AsRef::as_ref))?;
     let backend = backend(common)?;
     let set = read_embedded(&args.embeddings, &args.labels)?;
+    ensure_near_and_far(&set, &args.labels)?;
     let unit = unit_rows(&set, args.normalize, &args.embeddings)?;
     let (count, dim) = (set.labels.len(), set.dim);
     let (sampler, draws) = match (&args.triplets, args.loss.takes_all()) {
@@ -26,14 +42,15 @@ pub(super) fn run(args: &LossArgs, common: &Common) -> Result<Answer> {
         }
         (Some(_), true) => bail!("{} takes all pairs of the batch: leave --triplets out", args.loss),
     };
-    ensure!(args.beta.is_finite(), "--beta {} is not finite", args.beta);
+    let (beta, nu) = (args.beta.unwrap_or(1.2), args.nu.unwrap_or(0.0));
+    let penalty = args.penalty.unwrap_or(PenaltyKind::Batch);
     let config = LossConfig {
         kind: args.loss,
-        alpha: args.alpha,
-        alpha2: args.alpha2,
-        scale: args.scale,
-        nu: args.nu,
-        penalty: args.penalty,
+        alpha: args.alpha.unwrap_or(0.2),
+        alpha2: args.alpha2.unwrap_or(0.1),
+        scale: args.scale.unwrap_or(16.0),
+        nu,
+        penalty,
         reduction: args.reduction,
     };
     let reduction = match args.reduction {
@@ -45,7 +62,7 @@ pub(super) fn run(args: &LossArgs, common: &Common) -> Result<Answer> {
 
     let (mut embeddings, mut betas) = (backend.zeros(unit.len())?, backend.zeros(count)?);
     backend.upload(&unit, &mut embeddings)?;
-    backend.upload(&vec![args.beta; count], &mut betas)?;
+    backend.upload(&vec![beta; count], &mut betas)?;
     let labels = Backend::<f64>::indices(&backend, &set.labels)?;
     let view = BatchView { embeddings: &embeddings, labels: &labels, betas: &betas, count, dim };
     let (mut dx, mut dbetas) = (backend.zeros(unit.len())?, backend.zeros(count)?);
@@ -53,9 +70,9 @@ pub(super) fn run(args: &LossArgs, common: &Common) -> Result<Answer> {
     let mut report = backend.loss(view, &objective, &draws, &mut dx, &mut dbetas)?;
     let mut d_beta0: f64 = dbetas.iter().sum();
     // The paper's penalty, once for the one boundary there is; nothing where no term is active.
-    if args.loss == LossKind::Margin && args.penalty == PenaltyKind::Paper && report.active > 0.0 {
-        report.loss += args.nu * args.beta;
-        d_beta0 += args.nu;
+    if margin && penalty == PenaltyKind::Paper && report.active > 0.0 {
+        report.loss += nu * beta;
+        d_beta0 += nu;
     }
 
     if let Some(path) = &args.grad_out {
@@ -114,7 +131,10 @@ fn read_tuples(path: &Path, labels: &[u32], loss: LossKind) -> Result<Vec<Draw<f
             ensure!(a == p && anchor != positive, "{positive} is no positive of {anchor}");
             ensure!(a != n, "{negative} is no negative of {anchor}");
             if loss == LossKind::Quadruplet {
-                let m = label(second.context("the quadruplet loss needs a column `second`")?)?;
+                let m =
+                    label(second.context(
+                        "the quadruplet loss needs a column `second`: `sample --second` writes it",
+                    )?)?;
                 ensure!(m != a && m != n, "sample `second` is of no third class");
             }
             Ok(())

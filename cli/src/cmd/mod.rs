@@ -8,8 +8,11 @@ mod eval;
 mod isotonic;
 mod loss;
 mod sample;
+mod settings;
 mod train;
 
+use std::collections::BTreeSet;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -36,21 +39,25 @@ pub struct Answer {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    match run(&cli) {
-        Ok(answer) => {
-            if cli.common.json {
-                println!("{}", answer.json);
-            } else {
-                print!("{}", answer.text);
-            }
-            ExitCode::SUCCESS
+    let text = match run(&cli) {
+        Ok(answer) if cli.common.json => format!("{}\n", answer.json),
+        Ok(answer) => answer.text,
+        Err(error) => return fail(&format!("{error:#}")),
+    };
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        // A reader that has seen enough, as `head`, is no failure.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            fail(&format!("the answer cannot be written to stdout: {error}"))
         }
-        // The whole chain on one line: what could not be done, and why.
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
+        _ => ExitCode::SUCCESS,
     }
+}
+
+/// The whole chain on one line: what could not be done, and why. If stderr is gone too, the code must do.
+fn fail(message: &str) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "error: {message}");
+    ExitCode::FAILURE
 }
 
 /// Does what the command line says.
@@ -109,6 +116,47 @@ fn read_embedded(embeddings: &Path, labels: &Path) -> Result<Embedded> {
     let dense =
         |label: &i64| distinct.binary_search(label).map(|i| i as u32).expect("every label is among them");
     Ok(Embedded { labels: original.iter().map(dense).collect(), originals: distinct, values, dim })
+}
+
+/// An error unless something is near and something far: two classes, and two samples in one of them.
+fn ensure_near_and_far(set: &Embedded, path: &Path) -> Result<()> {
+    ensure_two_classes(set, path)?;
+    ensure!(
+        set.originals.len() < set.labels.len(),
+        "every class of {} has one sample; two of a class are needed to tell near from far",
+        path.display()
+    );
+    Ok(())
+}
+
+fn ensure_two_classes(set: &Embedded, path: &Path) -> Result<()> {
+    ensure!(
+        set.originals.len() > 1,
+        "all samples of {} have one label, {}; two classes are needed to tell near from far",
+        path.display(),
+        set.originals[0]
+    );
+    Ok(())
+}
+
+/// An error that names file and row for a row of zeros, which has no direction.
+fn ensure_directions(values: &[f64], dim: usize, path: &Path) -> Result<()> {
+    match values.chunks_exact(dim).position(|row| row.iter().all(|&v| v == 0.0)) {
+        Some(row) => bail!("row {row} of {} is all zeros: it has no direction", path.display()),
+        None => Ok(()),
+    }
+}
+
+/// An error for options that were given and that what was chosen would not look at.
+fn ensure_used(chosen: &str, options: &[(&str, bool, bool)]) -> Result<()> {
+    let idle: BTreeSet<&str> =
+        options.iter().filter(|(_, given, used)| *given && !used).map(|(name, ..)| *name).collect();
+    if idle.is_empty() {
+        return Ok(());
+    }
+    let it = if idle.len() == 1 { "it" } else { "them" };
+    let idle = idle.into_iter().collect::<Vec<_>>().join(", ");
+    bail!("{idle} would have no effect with {chosen}: leave {it} out")
 }
 
 /// Divides each row by its length; a row that has none is an error that names file and row.

@@ -1,53 +1,64 @@
 //! `sample`: negatives for given embeddings, as a csv of triplets.
 
-use anyhow::{Context, Result};
-use nearfar_core::{DrawReport, Embeddings, Key, Row, Stream, squared_distance};
+use std::io::Write;
+
+use anyhow::Result;
+use nearfar_core::{Draw, DrawReport, Embeddings, Key, Row, Stream, squared_distance};
 use serde_json::json;
 
-use super::{Answer, backend, read_embedded, unit_rows};
+use super::{Answer, backend, ensure_near_and_far, read_embedded, unit_rows};
 use crate::args::{Common, SampleArgs};
-use crate::config::{Config, Dimension, DimensionName, Far, SamplerConfig};
+use crate::config::{Config, Dimension, DimensionName, Far, FarName, SamplerConfig};
 use crate::plan;
 use crate::recipe::Recipe;
-use crate::write::replace_file;
+use crate::write::stream_file;
 
 pub(super) fn run(args: &SampleArgs, common: &Common) -> Result<Answer> {
     // Refuses a device that is not there; the rows themselves are few enough for plain loops.
     backend(common)?;
+    anyhow::ensure!(
+        args.far != Far::Named(FarName::Active),
+        "--far active follows a boundary, and here is none: give none or a distance"
+    );
     let set = read_embedded(&args.embeddings, &args.labels)?;
+    ensure_near_and_far(&set, &args.labels)?;
+    anyhow::ensure!(
+        !args.second || set.originals.len() > 2,
+        "--second needs a third class, {} has two",
+        args.labels.display()
+    );
     let unit = unit_rows(&set, args.normalize, &args.embeddings)?;
     let x = Embeddings::new(&unit, set.dim)?;
-    let far = plan::parse_far(&args.far)?;
-    anyhow::ensure!(
-        matches!(far, Far::Number(_)) || args.far == "none",
-        "--far {} is none or a distance",
-        args.far
-    );
     let config = SamplerConfig {
         kind: args.sampler,
-        dimension: dimension(&plan::parse_dimension(&args.dimension)?, x, &set.labels),
+        dimension: dimension(&args.dimension, x, &set.labels),
         near: args.near,
-        far,
+        far: args.far,
         empty: args.empty,
     };
     let sampler = plan::build_sampler(&config, set.dim, args.alpha)?;
-    anyhow::ensure!(sampler.draws(), "{:?} draws nothing: it takes every negative", args.sampler);
     let key = Key::new(common.seed.unwrap_or(Config::recipe(Recipe::Best).seed), Stream::Negatives, 0);
 
-    let mut csv = String::from("anchor,positive,negative,log_prob\n");
-    let mut total = DrawReport::default();
-    let (mut distances, mut scratch) = (vec![0.0; x.count()], vec![0.0; x.count()]);
-    for anchor in 0..x.count() {
-        for (distance, other) in distances.iter_mut().zip(x.rows()) {
-            *distance = squared_distance(x.row(anchor), other).sqrt();
+    let total = stream_file(&args.out, |csv| {
+        writeln!(csv, "anchor,positive,negative,{}log_prob", if args.second { "second," } else { "" })?;
+        let mut total = DrawReport::default();
+        let mut written = Ok(());
+        let (mut distances, mut scratch) = (vec![0.0; x.count()], vec![0.0; x.count()]);
+        for anchor in 0..x.count() {
+            for (distance, other) in distances.iter_mut().zip(x.rows()) {
+                *distance = squared_distance(x.row(anchor), other).sqrt();
+            }
+            let row = Row { anchor, labels: &set.labels, distances: &distances, beta: 0.0 };
+            total = total.plus(sampler.draw_row(&row, args.draws, key, &mut scratch, &mut |draw| {
+                if written.is_ok() {
+                    written = write_line(csv, draw, args.second);
+                }
+            }));
+            // A disk that is full stops the work here, not after the last anchor.
+            std::mem::replace(&mut written, Ok(()))?;
         }
-        let row = Row { anchor, labels: &set.labels, distances: &distances, beta: 0.0 };
-        total = total.plus(sampler.draw_row(&row, args.draws, key, &mut scratch, &mut |draw| {
-            let t = draw.triplet;
-            csv += &format!("{},{},{},{}\n", t.anchor, t.positive, t.negative, draw.log_prob);
-        }));
-    }
-    replace_file(&args.out, csv.as_bytes()).context("no triplets were written")?;
+        Ok(total)
+    })?;
     let effective = if total.anchors > 0 { total.effective_negatives / total.anchors as f64 } else { 0.0 };
     let text = format!(
         "{}: {} triplets of {} anchors, {} anchors without a candidate, {effective:.1} effective negatives\n",
@@ -63,6 +74,15 @@ pub(super) fn run(args: &SampleArgs, common: &Common) -> Result<Answer> {
         "effective_negatives": effective,
     });
     Ok(Answer { text, json })
+}
+
+fn write_line(csv: &mut dyn Write, draw: Draw<f64>, second: bool) -> std::io::Result<()> {
+    let Draw { triplet: t, log_prob, .. } = draw;
+    write!(csv, "{},{},{},", t.anchor, t.positive, t.negative)?;
+    if let Some(third) = draw.second.filter(|_| second) {
+        write!(csv, "{third},")?;
+    }
+    writeln!(csv, "{log_prob}")
 }
 
 /// The dimension as a number: what follows the data is measured on all negatives.

@@ -8,12 +8,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 use nearfar_core::kernel::{Backend, SearchView};
 use serde_json::json;
 
+use super::settings::{configure, resumed};
 use super::{Answer, backend};
 use crate::args::{Common, TrainArgs};
-use crate::config::{Config, LossKind, SamplerKind};
+use crate::config::Config;
 use crate::data::{self, DataSet, Samples};
 use crate::look::Since;
 use crate::model::ModelCard;
+use crate::notes::explained;
 use crate::record::{Baselines, Neighbours, Picture, Scores, Story, Summary};
 use crate::report;
 use crate::run::RunFolder;
@@ -25,24 +27,32 @@ const SHOWN: (usize, usize) = (12, 8);
 
 pub(super) fn run(args: &TrainArgs, common: &Common) -> Result<Answer> {
     let (wall, cpu) = (Instant::now(), ProcessTime::now());
-    let resumed = args.resume.as_deref().map(RunFolder::open).transpose()?;
-    let mut config = match &resumed {
-        Some((_, config)) => config.clone(),
-        None => configure(args, common)?,
+    if args.show_config {
+        let config = Config::recipe(args.recipe);
+        return Ok(Answer { text: explained(&config), json: serde_json::to_value(&config)? });
+    }
+    if let Some(out) = &args.out {
+        RunFolder::ensure_free(out)?;
+    }
+    let (mut config, data) = match &args.resume {
+        Some(path) => resumed(path, common)?,
+        None => {
+            let config = configure(args, common)?;
+            let data = data::load(&config.data.source, &config.data)?;
+            (config, data)
+        }
     };
-    plan::check(&config)?;
-    let data = data::load(&config.data.source, &config.data)?;
     let backend = backend(common)?;
-    if let (None, Some(epochs)) = (&resumed, args.epochs) {
+    if let Some(epochs) = args.epochs {
         config.train.steps = steps_of(epochs, &config, &data, &backend)?;
     }
     plan::settle(&mut config.train, data.train.count());
     let mut trainer = Trainer::new(&backend, &config, &data)?;
     let baselines = baselines(&data, &backend, &mut trainer)?;
     // Only now, with everything checked, does a folder come into being.
-    let run = match resumed {
-        Some((run, _)) => run,
-        None => RunFolder::create(args.out.as_deref(), &data.name, &config)?,
+    let run = match &args.resume {
+        Some(path) => RunFolder::take_up(path, &config, data.fingerprint())?,
+        None => RunFolder::create(args.out.as_deref(), &data.name, &config, data.fingerprint())?,
     };
     let summary = go(&run, &config, &data, &backend, &mut trainer, baselines)?;
     let text = format!(
@@ -61,49 +71,6 @@ pub(super) fn run(args: &TrainArgs, common: &Common) -> Result<Answer> {
         "baselines": summary.baselines,
     });
     Ok(Answer { text, json })
-}
-
-/// The recipe, overlaid by the file and by the options.
-fn configure(args: &TrainArgs, common: &Common) -> Result<Config> {
-    let mut config = match &args.config {
-        Some(path) => Config::recipe(args.recipe).overlay_file(path)?,
-        None => Config::recipe(args.recipe),
-    };
-    fn set<V: Clone>(place: &mut V, option: &Option<V>) {
-        if let Some(value) = option {
-            place.clone_from(value);
-        }
-    }
-    set(&mut config.seed, &common.seed);
-    set(&mut config.data.source, &args.data);
-    set(&mut config.data.validation, &args.validation);
-    set(&mut config.model.kind, &args.model);
-    set(&mut config.model.dim, &args.dim);
-    set(&mut config.batch.classes, &args.classes_per_batch);
-    set(&mut config.batch.per_class, &args.per_class);
-    set(&mut config.batch.small_classes, &args.small_classes);
-    set(&mut config.loss.kind, &args.loss);
-    set(&mut config.loss.alpha, &args.alpha);
-    set(&mut config.loss.nu, &args.nu);
-    set(&mut config.loss.penalty, &args.penalty);
-    set(&mut config.loss.reduction, &args.reduction);
-    set(&mut config.boundary.start, &args.beta);
-    set(&mut config.boundary.mode, &args.boundary);
-    set(&mut config.boundary.rate, &args.beta_rate);
-    set(&mut config.sampler.kind, &args.sampler);
-    set(&mut config.sampler.empty, &args.empty);
-    set(&mut config.optimizer.kind, &args.optimizer);
-    set(&mut config.optimizer.rate, &args.rate);
-    set(&mut config.train.steps, &args.steps);
-    set(&mut config.train.every, &args.every);
-    // The recipe weighs every negative; the quadruplet loss takes tuples: the same law, drawn.
-    if config.loss.kind == LossKind::Quadruplet && args.sampler.is_none() && args.config.is_none() {
-        config.sampler.kind = SamplerKind::DistanceWeighted;
-    }
-    if let Some(text) = &args.dimension {
-        config.sampler.dimension = plan::parse_dimension(text)?;
-    }
-    Ok(config)
 }
 
 /// Steps of so many epochs.
@@ -184,7 +151,7 @@ fn go<B: Backend<f32>>(
     };
     let story = Story {
         name: data.name.clone(),
-        config: config.to_toml(),
+        config: config.clone(),
         looks: run.looks()?,
         summary,
         neighbours: neighbours(backend, &embeddings, dim, &data.test)?,

@@ -29,13 +29,41 @@ pub enum Number {
     Uint(u64),
 }
 
+impl std::fmt::Display for Number {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            // As short as it may be: 1e300, not three hundred digits.
+            Self::F32(value) => write!(f, "{value:?}"),
+            Self::F64(value) => write!(f, "{value:?}"),
+            Self::Int(value) => value.fmt(f),
+            Self::Uint(value) => value.fmt(f),
+        }
+    }
+}
+
+impl Number {
+    /// Why it is no [`Element`] of a kind that needs `wanted`: only what is finite has a fault of its own kind.
+    pub(super) fn refusal(self, wanted: &str) -> String {
+        match self {
+            Self::F32(value) if !value.is_finite() => format!("is {self}"),
+            Self::F64(value) if !value.is_finite() => format!("is {self}"),
+            _ => format!("is {self}: {wanted} is needed"),
+        }
+    }
+}
+
 /// Types of values in memory: f32, f64 and, for labels, i64.
 pub trait Element: Copy + npyz::AutoSerialize {
+    /// What a number must be to fit, in words.
+    const WANTED: &str;
+
     /// The number in this type, rounded to the nearest if need be; `None` where it does not fit.
     fn of(number: Number) -> Option<Self>;
 }
 
 impl Element for f32 {
+    const WANTED: &str = "a number within the range of f32";
+
     fn of(number: Number) -> Option<Self> {
         let value = match number {
             Number::F32(value) => value,
@@ -48,6 +76,8 @@ impl Element for f32 {
 }
 
 impl Element for f64 {
+    const WANTED: &str = "a number";
+
     fn of(number: Number) -> Option<Self> {
         let value = match number {
             Number::F32(value) => value.into(),
@@ -60,6 +90,8 @@ impl Element for f64 {
 }
 
 impl Element for i64 {
+    const WANTED: &str = "a whole number within the range of i64";
+
     fn of(number: Number) -> Option<Self> {
         match number {
             Number::Int(value) => Some(value),
@@ -161,7 +193,7 @@ fn values<T: Element>(header: &Header, reader: impl Read) -> Result<Array<T>> {
         let number = header.number(&stored[at * header.width..][..header.width]);
         let value = T::of(number).with_context(|| {
             let (row, column) = (place / per_row, place % per_row);
-            format!("row {row}, value {column}: {number:?} is not a {}", std::any::type_name::<T>())
+            format!("row {row}, value {column} {}", number.refusal(T::WANTED))
         })?;
         values.push(value);
     }

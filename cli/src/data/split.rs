@@ -116,6 +116,10 @@ fn can_teach(samples: &Samples, part: &str) -> Result<()> {
         samples.by_class().iter().any(|members| members.len() > 1),
         "every class of the {part} part has one sample; two of a class are needed to tell near from far"
     );
+    ensure!(
+        samples.values.chunks_exact(samples.size()).any(|sample| sample != samples.sample(0)),
+        "all samples of the {part} part are equal: there is nothing to tell apart"
+    );
     Ok(())
 }
 

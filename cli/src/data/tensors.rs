@@ -57,8 +57,8 @@ fn numbers<T: Element>((name, tensor): &(&str, TensorView<'_>)) -> Result<Vec<T>
         wide[..width].copy_from_slice(stored);
         let number = read(wide);
         T::of(number).with_context(|| {
-            let (row, column, kind) = (place / per_row, place % per_row, std::any::type_name::<T>());
-            format!("`{name}`, row {row}, value {column}: {number:?} is not a {kind}")
+            let (row, column) = (place / per_row, place % per_row);
+            format!("`{name}`, row {row}, value {column} {}", number.refusal(T::WANTED))
         })
     };
     tensor.data().chunks_exact(width).enumerate().map(value).collect()
@@ -116,14 +116,16 @@ mod tests {
         let labels: (&str, Dtype, &[usize], &[u8]) = ("y", Dtype::U8, &[2], &[1, 2]);
         assert!(
             error(&file(&[("x", Dtype::F32, &[2, 1], &data), labels]))
-                .contains("`x`, row 1, value 0: F32(NaN)")
+                .ends_with("`x`, row 1, value 0 is NaN")
         );
         assert!(error(&file(&[("x", Dtype::F32, &[2, 1], &data)])).contains("none of the tensors labels, y"));
         assert!(error(&file(&[labels])).contains("none of the tensors images"));
         let good = floats(&[0.5, 1.0]);
         let x: (&str, Dtype, &[usize], &[u8]) = ("x", Dtype::F32, &[2, 1], &good);
         assert!(error(&file(&[x, ("y", Dtype::U8, &[3], &[1, 2, 3])])).contains("2 samples but 3 labels"));
-        assert!(error(&file(&[x, ("y", Dtype::F32, &[2], &good)])).contains("is not a i64"));
+        assert!(
+            error(&file(&[x, ("y", Dtype::F32, &[2], &good)])).contains("value 0 is 0.5: a whole number")
+        );
         assert!(error(&file(&[x, ("y", Dtype::U8, &[1, 2], &[1, 2])])).contains("[1, 2]; [N] is needed"));
         assert!(error(&file(&[("x", Dtype::BF16, &[2, 1], &[0; 4]), labels])).contains("type BF16"));
         assert!(error(&file(&[("x", Dtype::U8, &[2], &[0; 2]), labels])).contains("sizes [2]"));

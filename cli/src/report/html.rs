@@ -5,20 +5,23 @@ use base64::Engine;
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::chart::{Chart, Series};
+use super::figures::charts;
 use super::table::rows;
-use crate::record::{Look, Neighbours, Picture, Story};
+use crate::record::{Neighbours, Picture, Scores, Story};
 
 const STYLE: &str = "
 :root { color-scheme: light dark; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 1180px; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; } th, td { padding: .25rem .8rem; text-align: right; }
-th:first-child, td:first-child { text-align: left; } tr:last-child { font-weight: 600; }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(540px, 1fr)); gap: 1rem; }
-figure { margin: 0; } figure svg { background: #fff; border-radius: 6px; width: 100%; height: auto; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1180px; margin: 2rem auto; padding: 0 1rem; overflow-wrap: anywhere; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; } th, td { padding: .25rem .8rem; text-align: right; white-space: nowrap; }
+th { font-weight: 400; opacity: .8; } th:first-child, td:first-child { text-align: left; }
+.warning { border-left: 4px solid #d55e00; padding: .5rem 1rem; background: rgb(213 94 0 / .1); }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 480px), 1fr)); gap: 1.5rem; }
+figure { margin: 0; min-width: 0; } figure svg { background: #fff; border-radius: 6px; width: 100%; height: auto; }
 figcaption { font-size: 13px; opacity: .8; }
-.strip { display: flex; gap: 6px; margin-bottom: 6px; }
-.strip div { text-align: center; font-size: 12px; }
+.strip { display: flex; gap: 6px; margin-bottom: 6px; overflow-x: auto; }
+.strip div { text-align: center; font-size: 12px; flex: 0 0 62px; width: 62px; }
+.strip span { display: block; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .strip img { width: 56px; height: 56px; image-rendering: pixelated; border: 3px solid #888; border-radius: 4px; }
 .hit img { border-color: #009e73; } .miss img { border-color: #d55e00; }
 pre { overflow-x: auto; font-size: 13px; }
@@ -35,7 +38,7 @@ pub fn page(story: &Story, target: &[(f64, f64)]) -> Result<String> {
         html lang="en" {
             head {
                 meta charset="utf-8";
-                meta name="viewport" content="width=device-width";
+                meta name="viewport" content="width=device-width, initial-scale=1";
                 title { "nearfar: " (story.name) }
                 style { (PreEscaped(STYLE)) }
             }
@@ -47,8 +50,17 @@ pub fn page(story: &Story, target: &[(f64, f64)]) -> Result<String> {
                     " classes that it never saw, the nearest neighbour is of the same class for "
                     b { (format!("{:.1} %", 100.0 * best)) } "."
                 }
+                @let not_helped = summary.not_helped();
+                @if !not_helped.is_empty() {
+                    p class="warning" {
+                        b { "Training did not help here: " }
+                        "by " (not_helped.join(" and ")) " the raw inputs, without any network, are as good as this "
+                        "embedding or better. More steps, more training classes or less variation of the inputs "
+                        "(augment) may change that; until then compare the inputs themselves."
+                    }
+                }
                 h2 { "Quality on unseen classes" }
-                (table(story))
+                div class="wide" { (table(story)) }
                 h2 { "The run" }
                 div class="charts" { (charts(story, target)?) }
                 @if !story.neighbours.is_empty() {
@@ -58,15 +70,23 @@ pub fn page(story: &Story, target: &[(f64, f64)]) -> Result<String> {
                 }
                 h2 { "Configuration" }
                 p { "Saved as a file, this makes the same run again: " code { "nearfar train --config FILE.toml" } }
-                pre { (story.config) }
+                pre { (story.config.to_toml()) }
             }
         }
     };
     Ok(body.into_string())
 }
 
+/// Quality by row; the best of each column is bold.
 fn table(story: &Story) -> Markup {
     let summary = &story.summary;
+    let cells = |scores: &Scores| -> Vec<String> {
+        let values = scores.recall.values().chain([&scores.map_at_r, &scores.r_precision]);
+        values.map(|value| format!("{value:.3}")).collect()
+    };
+    let rows = rows(summary).map(|(name, scores)| (name, cells(scores)));
+    // Of what is shown: numbers that look alike are alike. They have as many digits, so text compares as numbers.
+    let best = |column: usize| rows.iter().filter_map(|(_, cells)| cells.get(column)).max();
     html! {
         table {
             tr {
@@ -74,103 +94,16 @@ fn table(story: &Story) -> Markup {
                 @for k in summary.test.recall.keys() { th { "Recall@" (k) } }
                 th { "MAP@R" } th { "R-precision" }
             }
-            @for (name, scores) in rows(summary) {
+            @for (name, cells) in &rows {
                 tr {
                     td { (name) }
-                    @for value in scores.recall.values().chain([&scores.map_at_r, &scores.r_precision]) {
-                        td { (format!("{value:.3}")) }
+                    @for (column, cell) in cells.iter().enumerate() {
+                        td { @if best(column) == Some(cell) { b { (cell) } } @else { (cell) } }
                     }
                 }
             }
         }
     }
-}
-
-fn charts(story: &Story, target: &[(f64, f64)]) -> Result<Markup> {
-    let looks = &story.looks;
-    let curve = |value: &dyn Fn(&Look) -> Option<f64>| -> Vec<(f64, f64)> {
-        looks.iter().filter_map(|look| Some((f64::from(look.step), value(look)?))).collect()
-    };
-    let recall = |scores: &crate::record::Scores| scores.recall.get("1").copied();
-    let level = |name: &str, value: Option<f64>| {
-        let steps = [0, story.summary.steps];
-        let points = value.map(|v| steps.map(|step| (f64::from(step), v)).to_vec()).unwrap_or_default();
-        Series::line(name, points)
-    };
-    let summary = &story.summary;
-    let mut list = vec![
-        (
-            Chart { x: "step", y: "loss", series: vec![Series::line("loss", curve(&|l| Some(l.loss)))] },
-            "Mean loss between looks. With a mean over active terms it need not fall far: terms that are satisfied \
-             leave the mean.",
-        ),
-        (
-            Chart {
-                x: "step",
-                y: "Recall@1",
-                series: vec![
-                    Series::line("validation classes", curve(&|l| l.validation.as_ref().and_then(recall))),
-                    level("unseen classes, at the end", recall(&summary.test)),
-                    level("raw input", recall(&summary.baselines.raw)),
-                    level("untrained network", recall(&summary.baselines.untrained)),
-                ],
-            },
-            "Should climb well above both baselines. Few validation classes are easier than many unseen ones.",
-        ),
-    ];
-    if let (Some(first), Some(last)) = (looks.first(), looks.last()) {
-        let mut series = vec![Series::histogram("all negatives, first look", &first.negatives)];
-        if looks.len() > 1 {
-            series.push(Series::histogram("all negatives, last look", &last.negatives));
-        }
-        if !last.drawn.is_empty() {
-            series.push(Series::histogram("drawn negatives, last look", &last.drawn));
-        }
-        if !target.is_empty() {
-            let name = last.dimension.map_or("law".into(), |n| format!("law of the sphere, n = {n:.1}"));
-            series.push(Series::line(&name, target.to_vec()));
-        }
-        list.push((
-            Chart { x: "distance", y: "density", series },
-            "Distance weighted sampling draws evenly where all negatives pile up around the law of the sphere.",
-        ));
-    }
-    list.push((
-        Chart {
-            x: "step",
-            y: "negatives",
-            series: vec![Series::line("effective negatives", curve(&|l| Some(l.effective_negatives)))],
-        },
-        "How many negatives an anchor effectively chooses from. Near 1 it is hardest mining under another name.",
-    ));
-    list.push((
-        Chart {
-            x: "step",
-            y: "share",
-            series: vec![
-                Series::line("active terms", curve(&|l| Some(l.active))),
-                Series::line("capped weights", curve(&|l| Some(l.capped))),
-                Series::line("pairs without candidate", curve(&|l| Some(l.without_candidate))),
-            ],
-        },
-        "Terms with a positive loss; candidates whose weight is cut at the cap; positive pairs that found no negative.",
-    ));
-    let spread = |at: usize| curve(&|l| l.beta_classes.map(|classes| l.beta + classes[at]));
-    let mut series = vec![Series::line("beta0", curve(&|l| Some(l.beta)))];
-    if looks.iter().any(|look| look.beta_classes.is_some()) {
-        for (at, name) in ["least of a class", "median class", "largest of a class"].into_iter().enumerate() {
-            series.push(Series::line(name, spread(at)));
-        }
-    }
-    list.push((
-        Chart { x: "step", y: "boundary", series },
-        "The boundary of the margin loss between near and far.",
-    ));
-    let mut markup = Vec::new();
-    for (chart, caption) in list {
-        markup.push(html! { figure { (PreEscaped(chart.draw()?)) figcaption { (caption) } } });
-    }
-    Ok(html! { @for figure in markup { (figure) } })
 }
 
 fn strip(neighbours: &Neighbours) -> Result<Markup> {
@@ -182,9 +115,15 @@ fn strip(neighbours: &Neighbours) -> Result<Markup> {
     }
     Ok(html! {
         div class="strip" {
-            div { img src=(query) alt={ "query of class " (neighbours.query.label) }; br; (neighbours.query.label) }
+            div title=(neighbours.query.label) {
+                img src=(query) alt={ "query of class " (neighbours.query.label) };
+                span { (neighbours.query.label) }
+            }
             @for (uri, picture, class, mark) in found {
-                div class=(class) { img src=(uri) alt={ "neighbour of class " (picture.label) }; br; (mark) " " (picture.label) }
+                div class=(class) title=(picture.label) {
+                    img src=(uri) alt={ "neighbour of class " (picture.label) };
+                    span { (mark) " " (picture.label) }
+                }
             }
         }
     })
@@ -205,7 +144,9 @@ fn data_uri(picture: &Picture) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Summary;
+    use crate::config::{Config, SamplerKind};
+    use crate::recipe::Recipe;
+    use crate::record::{Look, Summary};
 
     fn story() -> Story {
         let picture = |label: &str| Picture {
@@ -226,7 +167,7 @@ mod tests {
         };
         Story {
             name: "kana".into(),
-            config: "seed = 0".into(),
+            config: Config::recipe(Recipe::Best),
             looks: vec![look(10), look(20)],
             summary: Summary::default(),
             neighbours: vec![Neighbours { query: picture("<script>x"), found: vec![(picture("b"), true)] }],
@@ -244,6 +185,58 @@ mod tests {
         {
             assert!(page.contains(part), "{part}");
         }
+    }
+
+    /// Recall@1 and MAP@R of raw inputs and of the trained network.
+    fn scored(raw: [f64; 2], trained: [f64; 2]) -> String {
+        let scores = |[recall, map_at_r]: [f64; 2]| Scores {
+            recall: [("1".to_owned(), recall)].into(),
+            map_at_r,
+            r_precision: 0.0,
+        };
+        let mut story = story();
+        story.summary.baselines.raw = scores(raw);
+        story.summary.baselines.untrained = scores([0.1, 0.1]);
+        story.summary.test = scores(trained);
+        super::page(&story, &[]).unwrap()
+    }
+
+    #[test]
+    fn training_that_did_not_help_is_said_at_the_top_and_the_best_is_bold() {
+        let page = scored([0.9, 0.5], [0.8, 0.6]);
+        let (warning, table) = (page.find("Training did not help").unwrap(), page.find("<table").unwrap());
+        assert!(warning < table && page.contains("by Recall@1 the raw inputs"));
+        assert!(page.contains("<td><b>0.900</b></td>") && page.contains("<td><b>0.600</b></td>"));
+        assert!(page.contains("<td>0.800</td>") && page.contains("<td>0.500</td>"));
+        assert!(scored([0.9, 0.7], [0.8, 0.6]).contains("by MAP@R and Recall@1 the raw"));
+        assert!(!scored([0.7, 0.5], [0.8, 0.6]).contains("did not help"));
+    }
+
+    #[test]
+    fn captions_say_what_the_sampler_did() {
+        for (kind, part) in [
+            (SamplerKind::Expected, "nothing is drawn"),
+            (SamplerKind::DistanceWeighted, "draws evenly"),
+            (SamplerKind::Hard, "nearest negative"),
+            (SamplerKind::All, "Every negative enters"),
+        ] {
+            let mut story = story();
+            story.config.sampler.kind = kind;
+            let page = super::page(&story, &[]).unwrap();
+            assert!(page.contains(part), "{kind}");
+            assert_eq!(page.contains("draws evenly"), kind == SamplerKind::DistanceWeighted);
+        }
+    }
+
+    #[test]
+    fn names_that_have_nothing_to_show_are_left_out() {
+        let page = super::page(&story(), &[]).unwrap();
+        assert!(!page.contains("validation classes"), "no look has validation classes");
+        let long = "x".repeat(120);
+        let mut wide = story();
+        wide.neighbours[0].query.label = long.clone();
+        let page = super::page(&wide, &[]).unwrap();
+        assert!(page.contains(&format!("title=\"{long}\"")) && page.contains("text-overflow: ellipsis"));
     }
 
     #[test]

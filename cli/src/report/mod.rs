@@ -1,6 +1,7 @@
 //! What a run shows of itself: a table, a file of looks, a page with charts.
 
 mod chart;
+mod figures;
 mod html;
 mod looks;
 mod table;
