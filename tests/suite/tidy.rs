@@ -44,10 +44,12 @@ fn only_math_names_libm() {
 fn unsafe_code_has_one_door() {
     for (name, text) in files(&[".rs"]) {
         let door = ["core/src/kernel/fast/product.rs", "tests/suite/tidy.rs"].contains(&name.as_str());
+        // The stand-in driver has the C interface of CUDA, and its test launches a kernel through it.
+        let driver = name.starts_with("tests/ptx-sim/src/driver/") || name == "tests/ptx-sim/tests/end_to_end.rs";
         let freestanding = name.starts_with("tests/no_std/");
         let found =
             text.lines().any(|line| line.trim_start().starts_with("unsafe ") || line.contains(" unsafe {"));
-        assert!(door || freestanding || !found, "{name} holds unsafe code");
+        assert!(door || driver || freestanding || !found, "{name} holds unsafe code");
     }
 }
 

@@ -1,0 +1,8 @@
+//! The library calls itself what a real driver is called, so that a link to `libcuda.so.1` finds it too.
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    if std::env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux") {
+        println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,libcuda.so.1");
+    }
+}
