@@ -17,11 +17,26 @@ fn power(base: f64, mut exponent: u32) -> f64 {
     result
 }
 
+impl<T: Scalar> AdamStep<T> {
+    /// What is the same for all numbers of a step: `rate / (1 - b1^t)`, `1 / sqrt(1 - b2^t)` and `1 - rate decay`.
+    ///
+    /// ```
+    /// use nearfar_core::kernel::AdamStep;
+    /// let step = AdamStep { rate: 0.5, beta1: 0.5, beta2: 0.75, epsilon: 0.0, decay: 0.5, step: 1 };
+    /// assert_eq!(step.factors(), (1.0, 2.0, 0.75));
+    /// ```
+    #[must_use]
+    pub fn factors(&self) -> (T, T, T) {
+        let Self { rate, beta1, beta2, decay, step, .. } = *self;
+        let correct1 = T::from_f64(1.0 - power(beta1.to_f64(), step));
+        let correct2 = T::from_f64(1.0 - power(beta2.to_f64(), step));
+        (rate / correct1, T::ONE / correct2.sqrt(), T::ONE - rate * decay)
+    }
+}
+
 pub(crate) fn adam<T: Scalar>(step: AdamStep<T>, w: &mut [T], g: &[T], m: &mut [T], v: &mut [T]) {
-    let AdamStep { rate, beta1, beta2, epsilon, decay, step } = step;
-    let correct1 = T::from_f64(1.0 - power(beta1.to_f64(), step));
-    let correct2 = T::from_f64(1.0 - power(beta2.to_f64(), step));
-    let (scale, root, keep) = (rate / correct1, T::ONE / correct2.sqrt(), T::ONE - rate * decay);
+    let (scale, root, keep) = step.factors();
+    let AdamStep { beta1, beta2, epsilon, .. } = step;
     for (((w, &g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
         *m = beta1 * *m + (T::ONE - beta1) * g;
         *v = beta2 * *v + (T::ONE - beta2) * g * g;

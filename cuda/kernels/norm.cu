@@ -1,0 +1,147 @@
+// norm.cu  batch normalisation of x [rows, channels], channel by channel
+//
+// v1 one thread a channel                                     rows loads in a row, a few warps on the whole device
+// v2 two passes, mean first, then the variance                reads x three times
+// v3 (kept) one pass for both moments, about the channel's first value so that nothing cancels; each chunk of rows
+//    gives one partial sum, and a thread a channel joins them in order. Sums in f64: two runs give the same bytes
+// Floor: forward x twice and y once, 12 bytes a number; backward x and dy twice, dx once, 20 bytes a number.
+// Chips other than sm_80 and sm_90 do f64 at 1/64 of f32: about 4 f64 operations a number there cost what the memory does.
+//
+// A block is 32 channels x 8 rows: a warp reads 32 neighbouring channels of one row. blockIdx.x counts rows.
+// oracle: core/src/kernel/scalar/layers.rs
+#include "common.cuh"
+
+// Rows that one thread of the elementwise kernels takes.
+#define STEPS 4
+
+struct Place {
+    u32 channel, row, end;
+    __device__ Place(u32 rows, u32 chunk) {
+        channel = blockIdx.y * 32 + threadIdx.x;
+        row = blockIdx.x * chunk + threadIdx.y;
+        end = min(blockIdx.x * chunk + chunk, rows);
+    }
+};
+
+// partial[chunk, 0, c] and [chunk, 1, c]: the two sums of this block, joined over its rows of threads in order.
+__device__ void put_partial(double first, double second, u32 channel, u32 channels, double *partial) {
+    __shared__ double part[2][8][32];
+    part[0][threadIdx.y][threadIdx.x] = first;
+    part[1][threadIdx.y][threadIdx.x] = second;
+    __syncthreads();
+    if (threadIdx.y < 2 && channel < channels) {
+        double sum = 0;
+        for (u32 y = 0; y < 8; ++y) sum += part[threadIdx.y][y][threadIdx.x];
+        partial[((size_t)blockIdx.x * 2 + threadIdx.y) * channels + channel] = sum;
+    }
+}
+
+__device__ double joined(const double *partial, u32 which, u32 chunks, u32 channel, u32 channels) {
+    double sum = 0;
+    for (u32 chunk = 0; chunk < chunks; ++chunk) sum += partial[((size_t)chunk * 2 + which) * channels + channel];
+    return sum;
+}
+
+// Sums of x - x[0] and of its square.
+extern "C" __global__ void __launch_bounds__(256)
+    norm_moments(const float *x, double *partial, u32 rows, u32 channels, u32 chunk) {
+    Place at(rows, chunk);
+    double sum = 0, squares = 0;
+    if (at.channel < channels) {
+        double shift = x[at.channel];
+        for (u32 r = at.row; r < at.end; r += 8) {
+            double v = x[(size_t)r * channels + at.channel] - shift;
+            sum += v;
+            squares = fma(v, v, squares);
+        }
+    }
+    put_partial(sum, squares, at.channel, channels, partial);
+}
+
+// saved = [mean; 1/sqrt(var + epsilon)], and the running statistics move by `momentum`.
+extern "C" __global__ void __launch_bounds__(POINTS)
+    norm_statistics(const float *x, const double *partial, float *saved, float *running, u32 rows, u32 channels,
+                    u32 chunks, float epsilon, float momentum) {
+    u32 c = thread_index();
+    if (c >= channels) return;
+    double off = joined(partial, 0, chunks, c, channels) / rows;
+    double var = fmax(joined(partial, 1, chunks, c, channels) / rows - off * off, 0.0);
+    float mean = (float)(x[c] + off);
+    saved[c] = mean;
+    saved[channels + c] = (float)(1.0 / sqrt(var + epsilon));
+    // One row has no unbiased variance; its biased one, 0, is kept.
+    float unbiased = (float)(rows > 1 ? var * rows / (rows - 1) : var);
+    running[c] += momentum * (mean - running[c]);
+    running[channels + c] += momentum * (unbiased - running[channels + c]);
+}
+
+extern "C" __global__ void __launch_bounds__(256)
+    norm_apply(const float *x, const float *affine, const float *saved, float *y, u32 rows, u32 channels) {
+    Place at(rows, 8 * STEPS);
+    u32 c = at.channel;
+    if (c >= channels) return;
+    float mean = saved[c], inverse = saved[channels + c], scale = affine[c], shift = affine[channels + c];
+    for (u32 r = at.row; r < at.end; r += 8) {
+        size_t i = (size_t)r * channels + c;
+        y[i] = (x[i] - mean) * inverse * scale + shift;
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(256)
+    norm_infer(const float *x, const float *affine, const float *running, float *y, u32 rows, u32 channels,
+               float epsilon) {
+    Place at(rows, 8 * STEPS);
+    u32 c = at.channel;
+    if (c >= channels) return;
+    float mean = running[c], scale = affine[c] / sqrtf(running[channels + c] + epsilon), shift = affine[channels + c];
+    for (u32 r = at.row; r < at.end; r += 8) {
+        size_t i = (size_t)r * channels + c;
+        y[i] = (x[i] - mean) * scale + shift;
+    }
+}
+
+// Sums of dy and of dy h, h = (x - mean) inverse.
+extern "C" __global__ void __launch_bounds__(256)
+    norm_backward_sums(const float *x, const float *saved, const float *dy, double *partial, u32 rows, u32 channels,
+                       u32 chunk) {
+    Place at(rows, chunk);
+    u32 c = at.channel;
+    double shift = 0, scale = 0;
+    if (c < channels) {
+        float mean = saved[c], inverse = saved[channels + c];
+        for (u32 r = at.row; r < at.end; r += 8) {
+            size_t i = (size_t)r * channels + c;
+            double g = dy[i];
+            shift += g;
+            scale = fma(g, (double)((x[i] - mean) * inverse), scale);
+        }
+    }
+    put_partial(shift, scale, c, channels, partial);
+}
+
+// daffine = [dscale; dshift], and their means over the rows, [mean of dy; mean of dy h].
+extern "C" __global__ void __launch_bounds__(POINTS)
+    norm_backward_join(const double *partial, float *daffine, float *means, u32 rows, u32 channels, u32 chunks) {
+    u32 c = thread_index();
+    if (c >= channels) return;
+    double shift = joined(partial, 0, chunks, c, channels), scale = joined(partial, 1, chunks, c, channels);
+    daffine[c] = (float)scale;
+    daffine[channels + c] = (float)shift;
+    means[c] = (float)(shift / rows);
+    means[channels + c] = (float)(scale / rows);
+}
+
+extern "C" __global__ void __launch_bounds__(256)
+    norm_backward_apply(const float *x, const float *affine, const float *saved, const float *dy, const float *means,
+                        float *dx, u32 rows, u32 channels) {
+    Place at(rows, 8 * STEPS);
+    u32 c = at.channel;
+    if (c >= channels) return;
+    float mean = saved[c], inverse = saved[channels + c], factor = affine[c] * inverse;
+    float mean_shift = means[c], mean_scale = means[channels + c];
+    for (u32 r = at.row; r < at.end; r += 8) {
+        size_t i = (size_t)r * channels + c;
+        float h = (x[i] - mean) * inverse;
+        dx[i] = factor * (dy[i] - mean_shift - h * mean_scale);
+    }
+}

@@ -1,0 +1,144 @@
+//! The one unsafe door: everything that Rust cannot check about the driver happens in this file.
+//!
+//! [`launch`](Cuda::launch) starts a kernel after holding the arguments against the signature in its PTX. What is left
+//! to trust is that a kernel stays inside its arrays when the counts it is given fit them: each safe operation takes
+//! its arrays with [`Buffer::read`] and [`Buffer::write`], which panic if the buffer is shorter than the counts need,
+//! and each kernel guards its indices by the same counts.
+#![allow(unsafe_code)]
+
+use std::sync::Arc;
+
+use cudarc::driver::{
+    CudaContext, CudaStream, CudaView, CudaViewMut, DriverError, LaunchConfig, PushKernelArg, sys,
+};
+
+use crate::device::Cuda;
+use crate::error::Error;
+use crate::kernels::Kind;
+#[cfg(doc)]
+use crate::memory::Buffer;
+
+/// Whether there is a driver library; to be asked before anything else, since every other call panics without one.
+pub(crate) fn library_is_present() -> bool {
+    // SAFETY: opens the library by name and closes it; its initialisers are the driver's own.
+    unsafe { sys::is_culib_present() }
+}
+
+/// CUDA version that the driver serves, as 1000 major + 10 minor.
+pub(crate) fn driver_version() -> Result<i32, DriverError> {
+    let mut version = 0;
+    // SAFETY: the library is present (asked before), and the pointer is to a live integer.
+    unsafe { sys::cuDriverGetVersion(&mut version) }.result()?;
+    Ok(version)
+}
+
+/// The one stream of a context, without the events that cudarc would keep for each array.
+pub(crate) fn single_stream(context: &Arc<CudaContext>) -> Result<Arc<CudaStream>, DriverError> {
+    // SAFETY: events order work between streams; all our work is queued on the one stream made here, and arrays are
+    // freed on it too.
+    unsafe { context.disable_event_tracking() };
+    context.new_stream()
+}
+
+/// One argument of a kernel.
+pub(crate) enum Arg<'a> {
+    Floats(CudaView<'a, f32>),
+    FloatsMut(CudaViewMut<'a, f32>),
+    Doubles(CudaView<'a, f64>),
+    DoublesMut(CudaViewMut<'a, f64>),
+    Words(CudaView<'a, u32>),
+    WordsMut(CudaViewMut<'a, u32>),
+    Count(u32),
+    Number(f32),
+}
+
+/// Arguments are made from what they hold.
+macro_rules! arg_from {
+    ($($from:ty => $variant:ident),* $(,)?) => {
+        $(impl<'a> From<$from> for Arg<'a> {
+            fn from(value: $from) -> Self {
+                Self::$variant(value)
+            }
+        })*
+    };
+}
+arg_from! {
+    CudaView<'a, f32> => Floats, CudaViewMut<'a, f32> => FloatsMut,
+    CudaView<'a, f64> => Doubles, CudaViewMut<'a, f64> => DoublesMut,
+    CudaView<'a, u32> => Words, CudaViewMut<'a, u32> => WordsMut,
+    u32 => Count, f32 => Number,
+}
+
+impl Arg<'_> {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Count(_) => Kind::Count,
+            Self::Number(_) => Kind::Number,
+            _ => Kind::Pointer,
+        }
+    }
+}
+
+/// Blocks of a launch in each direction, and threads of a block.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grid {
+    pub(crate) blocks: (u32, u32, u32),
+    pub(crate) threads: (u32, u32),
+}
+
+impl Grid {
+    /// Threads of a block that works number by number.
+    const POINTS: u32 = 256;
+
+    /// One thread for each of `count` numbers.
+    pub(crate) fn points(count: u32) -> Self {
+        Self { blocks: (count.div_ceil(Self::POINTS), 1, 1), threads: (Self::POINTS, 1) }
+    }
+}
+
+impl Cuda {
+    /// Queues a kernel. A grid without blocks is no work.
+    ///
+    /// Panics if the arguments are not those that the kernel declares.
+    pub(crate) fn launch<const N: usize>(
+        &self,
+        kernel: &'static str,
+        grid: Grid,
+        mut args: [Arg<'_>; N],
+    ) -> Result<(), Error> {
+        let failed = |source: DriverError| Error::Launch { kernel, source: source.into() };
+        let loaded = self.kernel(kernel)?;
+        assert!(
+            loaded.declaration.signature.iter().copied().eq(args.iter().map(Arg::kind)),
+            "{kernel} takes {:?}",
+            loaded.declaration.signature
+        );
+        assert_eq!(grid.threads.0 * grid.threads.1, loaded.declaration.threads, "threads of {kernel}");
+        let (x, y, z) = grid.blocks;
+        if x == 0 || y == 0 || z == 0 {
+            return Ok(());
+        }
+        let mut builder = self.stream().launch_builder(&loaded.function);
+        for arg in &mut args {
+            match arg {
+                Arg::Floats(view) => builder.arg(&*view),
+                Arg::FloatsMut(view) => builder.arg(view),
+                Arg::Doubles(view) => builder.arg(&*view),
+                Arg::DoublesMut(view) => builder.arg(view),
+                Arg::Words(view) => builder.arg(&*view),
+                Arg::WordsMut(view) => builder.arg(view),
+                Arg::Count(count) => builder.arg(&*count),
+                Arg::Number(number) => builder.arg(&*number),
+            };
+        }
+        let config = LaunchConfig {
+            grid_dim: grid.blocks,
+            block_dim: (grid.threads.0, grid.threads.1, 1),
+            shared_mem_bytes: 0,
+        };
+        // SAFETY: the kernel is from our own PTX; number and kinds of its arguments were compared with its signature,
+        // and the operation that calls took views as long as the counts say (see the head of this file).
+        unsafe { builder.launch(config) }.map_err(failed)?;
+        Ok(())
+    }
+}
