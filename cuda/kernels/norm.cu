@@ -66,7 +66,8 @@ extern "C" __global__ void __launch_bounds__(POINTS)
     if (c >= channels) return;
     double off = joined(partial, 0, chunks, c, channels) / rows;
     double var = fmax(joined(partial, 1, chunks, c, channels) / rows - off * off, 0.0);
-    float mean = (float)(x[c] + off);
+    // Without a row there is nothing to shift by; all is NaN then, as 0 / 0 is.
+    float mean = (float)((rows > 0 ? x[c] : 0) + off);
     saved[c] = mean;
     saved[channels + c] = (float)(1.0 / sqrt(var + epsilon));
     // One row has no unbiased variance; its biased one, 0, is kept.
