@@ -32,11 +32,11 @@ __device__ inline float warp_max(float v) {
     return v;
 }
 
-// Numbers at .. at + 3 of a row of `count`, zero past its end. ALIGNED promises that `count` is a multiple of 4: then
-// every row starts on 16 bytes, as buffers start on 256, and four numbers are one load.
+// Numbers at .. at + 3 of a row of `count`, zero past its end. If `count` is a multiple of 4 every row starts on 16
+// bytes, as buffers start on 256, and four numbers are one load; ALIGNED promises that, and saves the other way's code.
 template <bool ALIGNED> __device__ float4 quad_of(const float *row, u32 at, u32 count) {
     float4 v = make_float4(0, 0, 0, 0);
-    if (ALIGNED) {
+    if (ALIGNED || (count & 3) == 0) {
         if (at < count) v = __ldg((const float4 *)(row + at));
     } else {
         if (at < count) v.x = __ldg(row + at);
