@@ -87,3 +87,16 @@ fn every_kernel_is_assembled_for_every_chip() {
         }
     }
 }
+
+#[test]
+fn every_kernel_is_started_by_some_operation() {
+    let sources: String = std::fs::read_dir("src")
+        .unwrap()
+        .map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap())
+        .collect();
+    for stem in stems(".ptx") {
+        for name in manifest()[&stem]["kernels"].as_table().unwrap().keys() {
+            assert!(sources.contains(&format!("\"{name}\"")), "nothing starts {name} of {stem}.cu");
+        }
+    }
+}
