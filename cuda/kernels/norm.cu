@@ -65,7 +65,9 @@ extern "C" __global__ void __launch_bounds__(POINTS)
     u32 c = thread_index();
     if (c >= channels) return;
     double off = joined(partial, 0, chunks, c, channels) / rows;
-    double var = fmax(joined(partial, 1, chunks, c, channels) / rows - off * off, 0.0);
+    double var = joined(partial, 1, chunks, c, channels) / rows - off * off;
+    // Rounding may leave it a little below zero; NaN stays.
+    var = var < 0 ? 0 : var;
     // Without a row there is nothing to shift by; all is NaN then, as 0 / 0 is.
     float mean = (float)((rows > 0 ? x[c] : 0) + off);
     saved[c] = mean;

@@ -113,6 +113,16 @@ impl Cuda {
         &self.stream
     }
 
+    /// Panics if an array lives on another stream than this, and so belongs to another [`Cuda`]: nothing would order its
+    /// uses there and here.
+    pub(crate) fn check_own(&self, stream: &Arc<CudaStream>) {
+        assert!(
+            Arc::ptr_eq(stream, &self.stream),
+            "this array was made by another `Cuda` than {}",
+            self.name
+        );
+    }
+
     /// Memory for partial sums. Held while an operation queues its kernels; since all of them run in order on one
     /// stream, the next operation may have it as soon as it is given back.
     pub(crate) fn scratch(&self) -> MutexGuard<'_, Scratch> {

@@ -9,7 +9,8 @@
 use std::sync::Arc;
 
 use cudarc::driver::{
-    CudaContext, CudaStream, CudaView, CudaViewMut, DriverError, LaunchConfig, PushKernelArg, sys,
+    CudaContext, CudaStream, CudaView, CudaViewMut, DeviceSlice, DriverError, LaunchConfig, PushKernelArg,
+    sys,
 };
 
 use crate::device::Cuda;
@@ -34,8 +35,8 @@ pub(crate) fn driver_version() -> Result<i32, DriverError> {
 
 /// The one stream of a context, without the events that cudarc would keep for each array.
 pub(crate) fn single_stream(context: &Arc<CudaContext>) -> Result<Arc<CudaStream>, DriverError> {
-    // SAFETY: events order work between streams; all our work is queued on the one stream made here, and arrays are
-    // freed on it too.
+    // SAFETY: events order work between streams. An array lives on the one stream made here: its `Cuda` refuses arrays
+    // of other streams (`check_own`), and it is freed on that stream too.
     unsafe { context.disable_event_tracking() };
     context.new_stream()
 }
@@ -77,6 +78,19 @@ impl Arg<'_> {
             _ => Kind::Pointer,
         }
     }
+
+    /// The stream that an array belongs to.
+    fn stream(&self) -> Option<&Arc<CudaStream>> {
+        match self {
+            Self::Floats(view) => Some(view.stream()),
+            Self::FloatsMut(view) => Some(view.stream()),
+            Self::Doubles(view) => Some(view.stream()),
+            Self::DoublesMut(view) => Some(view.stream()),
+            Self::Words(view) => Some(view.stream()),
+            Self::WordsMut(view) => Some(view.stream()),
+            Self::Count(_) | Self::Number(_) => None,
+        }
+    }
 }
 
 /// Blocks of a launch in each direction, and threads of a block.
@@ -99,7 +113,7 @@ impl Grid {
 impl Cuda {
     /// Queues a kernel. A grid without blocks is no work.
     ///
-    /// Panics if the arguments are not those that the kernel declares.
+    /// Panics if the arguments are not those that the kernel declares, or an array is of another [`Cuda`].
     pub(crate) fn launch<const N: usize>(
         &self,
         kernel: &'static str,
@@ -113,6 +127,7 @@ impl Cuda {
             "{kernel} takes {:?}",
             loaded.declaration.signature
         );
+        args.iter().filter_map(Arg::stream).for_each(|stream| self.check_own(stream));
         assert_eq!(grid.threads.0 * grid.threads.1, loaded.declaration.threads, "threads of {kernel}");
         let (x, y, z) = grid.blocks;
         if x == 0 || y == 0 || z == 0 {
@@ -136,8 +151,8 @@ impl Cuda {
             block_dim: (grid.threads.0, grid.threads.1, 1),
             shared_mem_bytes: 0,
         };
-        // SAFETY: the kernel is from our own PTX; number and kinds of its arguments were compared with its signature,
-        // and the operation that calls took views as long as the counts say (see the head of this file).
+        // SAFETY: the kernel is from our own PTX; number and kinds of its arguments were compared with its signature;
+        // its arrays are of this stream, so what is queued before and after them is in order; and the operation that calls took views as long as the counts say (see the head of this file).
         unsafe { builder.launch(config) }.map_err(failed)?;
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! Arrays on the device: buffers of numbers, indices, and scratch.
 
-use cudarc::driver::{CudaSlice, CudaView, CudaViewMut, DeviceRepr, DriverError, ValidAsZeroBits};
+use cudarc::driver::{
+    CudaSlice, CudaView, CudaViewMut, DeviceRepr, DeviceSlice, DriverError, ValidAsZeroBits,
+};
 
 use crate::device::Cuda;
 use crate::error::{DriverFailure, Error, failed_to};
@@ -99,6 +101,7 @@ impl Cuda {
 
     /// Copies `host` to the start of `buffer`.
     pub fn upload(&self, host: &[f32], buffer: &mut Buffer) -> Result<(), Error> {
+        self.check_own(buffer.0.stream());
         if host.is_empty() {
             return Ok(());
         }
@@ -121,6 +124,7 @@ impl Cuda {
 
     /// Copies an array of the device to `host` and waits for it.
     pub(crate) fn fetch<T: DeviceRepr>(&self, view: &CudaView<'_, T>, host: &mut [T]) -> Result<(), Error> {
+        self.check_own(view.stream());
         if !host.is_empty() {
             self.stream().memcpy_dtoh(view, host).map_err(failed_to("copy from the GPU"))?;
         }
