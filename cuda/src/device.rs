@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use cudarc::driver::sys::CUdevice_attribute;
 use cudarc::driver::{CudaContext, CudaFunction, CudaModule, CudaStream};
 use cudarc::nvrtc::Ptx;
 
@@ -47,6 +48,8 @@ pub struct Cuda {
     device: String,
     context: Arc<CudaContext>,
     stream: Arc<CudaStream>,
+    /// Whether the device may still read the host's memory after a copy from there was queued.
+    reads_host_memory: bool,
     cache: Mutex<Cache>,
     scratch: Mutex<Scratch>,
 }
@@ -80,11 +83,16 @@ impl Cuda {
         }
         let device = context.name().map_err(failed_to("name the GPU"))?;
         let stream = launch::single_stream(&context).map_err(failed_to("make a stream"))?;
+        // Where the driver does not say, the slow answer is the safe one.
+        let reads_host_memory = context
+            .attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS)
+            .map_or(true, |answer| answer != 0);
         Ok(Self {
             name: format!("cuda:{ordinal}"),
             device,
             context,
             stream,
+            reads_host_memory,
             cache: Mutex::default(),
             scratch: Mutex::default(),
         })
@@ -107,6 +115,13 @@ impl Cuda {
     /// Errors: what a kernel met meanwhile.
     pub fn synchronize(&self) -> Result<(), Error> {
         self.stream.synchronize().map_err(failed_to("finish the work queued on the GPU"))
+    }
+
+    /// To be called after a copy from ordinary host memory was queued, before that memory may change.
+    ///
+    /// Most drivers have read it by then. On a device that reaches such memory by itself the copy may run later.
+    pub(crate) fn host_memory_was_read(&self) -> Result<(), Error> {
+        if self.reads_host_memory { self.synchronize() } else { Ok(()) }
     }
 
     pub(crate) fn stream(&self) -> &Arc<CudaStream> {

@@ -101,11 +101,7 @@ impl Cuda {
 
     /// Copies `host` to the start of `buffer`.
     pub fn upload(&self, host: &[f32], buffer: &mut Buffer) -> Result<(), Error> {
-        self.check_own(buffer.0.stream());
-        if host.is_empty() {
-            return Ok(());
-        }
-        self.stream().memcpy_htod(host, &mut buffer.write(host.len())).map_err(failed_to("copy to the GPU"))
+        self.send(host, &mut buffer.write(host.len()))
     }
 
     /// Copies the start of `buffer` to `host`, after all work that was queued.
@@ -116,10 +112,18 @@ impl Cuda {
     /// Indices with the values of `host`.
     pub fn indices(&self, host: &[u32]) -> Result<Indices, Error> {
         let mut indices = self.allocate(host.len())?;
-        if !host.is_empty() {
-            self.stream().memcpy_htod(host, &mut indices).map_err(failed_to("copy to the GPU"))?;
-        }
+        self.send(host, &mut indices.as_view_mut())?;
         Ok(Indices(indices))
+    }
+
+    /// Copies `host` to the start of an array of the device.
+    pub(crate) fn send<T: DeviceRepr>(&self, host: &[T], view: &mut CudaViewMut<'_, T>) -> Result<(), Error> {
+        self.check_own(view.stream());
+        if host.is_empty() {
+            return Ok(());
+        }
+        self.stream().memcpy_htod(host, view).map_err(failed_to("copy to the GPU"))?;
+        self.host_memory_was_read()
     }
 
     /// Copies an array of the device to `host` and waits for it.
