@@ -16,6 +16,26 @@ typedef unsigned long long u64;
 // Threads of a block that works number by number.
 #define POINTS 256
 
+// Numbers of each array that one thread of a pointwise kernel takes, POINTS apart.
+#define EACH 4
+
+// A thread's numbers in arrays of `len`: all are read before any is written, so that EACH loads of an array are under
+// way at once; with one, a warp waits longer than the memory of a large chip needs to answer.
+struct Span {
+    u32 first, len;
+    __device__ Span(u32 len) : first(blockIdx.x * (POINTS * EACH) + threadIdx.x), len(len) {}
+    __device__ u32 at(int k) const { return first + k * POINTS; }
+    __device__ void read(const float *array, float (&v)[EACH]) const {
+#pragma unroll
+        for (int k = 0; k < EACH; ++k) v[k] = at(k) < len ? array[at(k)] : 0;
+    }
+    __device__ void write(float *array, const float (&v)[EACH]) const {
+#pragma unroll
+        for (int k = 0; k < EACH; ++k)
+            if (at(k) < len) array[at(k)] = v[k];
+    }
+};
+
 // Index of this thread in a one-dimensional launch.
 __device__ inline u32 thread_index() { return blockIdx.x * blockDim.x + threadIdx.x; }
 

@@ -11,7 +11,7 @@
 // oracle: core/src/kernel/scalar/layers.rs
 #include "common.cuh"
 
-// Rows that one thread of the elementwise kernels takes.
+// Rows that one thread of the elementwise kernels takes, all read before any is written (see Span in common.cuh).
 #define STEPS 4
 
 struct Place {
@@ -20,6 +20,17 @@ struct Place {
         channel = blockIdx.y * 32 + threadIdx.x;
         row = blockIdx.x * chunk + threadIdx.y;
         end = min(blockIdx.x * chunk + chunk, rows);
+    }
+    // The numbers of STEPS rows of this thread's channel.
+    __device__ void read(const float *array, u32 channels, float (&v)[STEPS]) const {
+#pragma unroll
+        for (int s = 0; s < STEPS; ++s)
+            v[s] = row + 8 * s < end ? array[(size_t)(row + 8 * s) * channels + channel] : 0;
+    }
+    __device__ void write(float *array, u32 channels, const float (&v)[STEPS]) const {
+#pragma unroll
+        for (int s = 0; s < STEPS; ++s)
+            if (row + 8 * s < end) array[(size_t)(row + 8 * s) * channels + channel] = v[s];
     }
 };
 
@@ -84,10 +95,11 @@ extern "C" __global__ void __launch_bounds__(256)
     u32 c = at.channel;
     if (c >= channels) return;
     float mean = saved[c], inverse = saved[channels + c], scale = affine[c], shift = affine[channels + c];
-    for (u32 r = at.row; r < at.end; r += 8) {
-        size_t i = (size_t)r * channels + c;
-        y[i] = (x[i] - mean) * inverse * scale + shift;
-    }
+    float v[STEPS];
+    at.read(x, channels, v);
+#pragma unroll
+    for (int s = 0; s < STEPS; ++s) v[s] = (v[s] - mean) * inverse * scale + shift;
+    at.write(y, channels, v);
 }
 
 extern "C" __global__ void __launch_bounds__(256)
@@ -97,10 +109,11 @@ extern "C" __global__ void __launch_bounds__(256)
     u32 c = at.channel;
     if (c >= channels) return;
     float mean = running[c], scale = affine[c] / sqrtf(running[channels + c] + epsilon), shift = affine[channels + c];
-    for (u32 r = at.row; r < at.end; r += 8) {
-        size_t i = (size_t)r * channels + c;
-        y[i] = (x[i] - mean) * scale + shift;
-    }
+    float v[STEPS];
+    at.read(x, channels, v);
+#pragma unroll
+    for (int s = 0; s < STEPS; ++s) v[s] = (v[s] - mean) * scale + shift;
+    at.write(y, channels, v);
 }
 
 // Sums of dy and of dy h, h = (x - mean) inverse.
@@ -142,9 +155,13 @@ extern "C" __global__ void __launch_bounds__(256)
     if (c >= channels) return;
     float mean = saved[c], inverse = saved[channels + c], factor = affine[c] * inverse;
     float mean_shift = means[c], mean_scale = means[channels + c];
-    for (u32 r = at.row; r < at.end; r += 8) {
-        size_t i = (size_t)r * channels + c;
-        float h = (x[i] - mean) * inverse;
-        dx[i] = factor * (dy[i] - mean_shift - h * mean_scale);
+    float v[STEPS], g[STEPS];
+    at.read(x, channels, v);
+    at.read(dy, channels, g);
+#pragma unroll
+    for (int s = 0; s < STEPS; ++s) {
+        float h = (v[s] - mean) * inverse;
+        g[s] = factor * (g[s] - mean_shift - h * mean_scale);
     }
+    at.write(dx, channels, g);
 }

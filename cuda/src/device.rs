@@ -212,7 +212,7 @@ mod tests {
     fn arguments_that_a_kernel_does_not_take_do_not_reach_it() {
         let Some(cuda) = device() else { return };
         let buffer = cuda.zeros(4).unwrap();
-        let wrong = || cuda.launch("relu", launch::Grid::points(4), [buffer.read(4).into(), 4_u32.into()]);
+        let wrong = || cuda.launch("relu", launch::Grid::spans(4), [buffer.read(4).into(), 4_u32.into()]);
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(wrong)).is_err());
     }
 }

@@ -104,6 +104,14 @@ impl Grid {
     /// Threads of a block that works number by number.
     const POINTS: u32 = 256;
 
+    /// Numbers that one thread of a pointwise kernel takes.
+    const EACH: u32 = 4;
+
+    /// A thread for each few of `count` numbers: as `Span` in `kernels/common.cuh`.
+    pub(crate) fn spans(count: u32) -> Self {
+        Self { blocks: (count.div_ceil(Self::POINTS * Self::EACH), 1, 1), threads: (Self::POINTS, 1) }
+    }
+
     /// One thread for each of `count` numbers.
     pub(crate) fn points(count: u32) -> Self {
         Self { blocks: (count.div_ceil(Self::POINTS), 1, 1), threads: (Self::POINTS, 1) }

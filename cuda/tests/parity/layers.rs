@@ -58,7 +58,7 @@ fn a_channel_with_nan_is_nan_and_its_neighbours_are_not() {
 #[test]
 fn relu_and_its_gradient_agree_bit_for_bit() {
     let Some(cuda) = device() else { return };
-    for len in [0, 1, 255, 257, 1000] {
+    for len in [0, 1, 255, 257, 1023, 1025, 3000] {
         let mut x = numbers(1, len);
         let dy = numbers(2, len);
         // Kinks of both signs, and NaN, which is not above zero.
@@ -120,7 +120,7 @@ fn pools_and_their_gradients_agree_bit_for_bit() {
 #[test]
 fn steps_of_both_optimisers_agree_bit_for_bit() {
     let Some(cuda) = device() else { return };
-    let len = 300;
+    let len = 1300;
     let (w, g) = (numbers(1, len), numbers(2, len));
     let adam = |step| AdamStep { rate: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, decay: 0.05, step };
     let sgd = SgdStep { rate: 0.1, momentum: 0.9, decay: 1e-3 };
