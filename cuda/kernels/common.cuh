@@ -53,6 +53,26 @@ __device__ inline float warp_max(float v) {
     return v;
 }
 
+// A block of GROUP_X x GROUP_Y threads that joins sums: the first index is a number of the result, the second one of
+// GROUP_Y threads that share its terms.
+#define GROUP_X 32
+#define GROUP_Y 8
+
+// Sum of the values that the GROUP_Y threads of one result hold, in their order; right in the first of them.
+__device__ inline double group_sum(double v) {
+    __shared__ double part[GROUP_Y][GROUP_X];
+    part[threadIdx.y][threadIdx.x] = v;
+    __syncthreads();
+    double sum = 0;
+    if (threadIdx.y == 0) {
+#pragma unroll
+        for (int y = 0; y < GROUP_Y; ++y) sum += part[y][threadIdx.x];
+    }
+    // The array may be used again.
+    __syncthreads();
+    return sum;
+}
+
 // Numbers at .. at + 3 of a row of `count`, zero past its end. If `count` is a multiple of 4 every row starts on 16
 // bytes, as buffers start on 256, and four numbers are one load; ALIGNED promises that, and saves the other way's code.
 template <bool ALIGNED> __device__ float4 quad_of(const float *row, u32 at, u32 count) {

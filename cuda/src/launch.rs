@@ -112,6 +112,14 @@ impl Grid {
         Self { blocks: (count.div_ceil(Self::POINTS * Self::EACH), 1, 1), threads: (Self::POINTS, 1) }
     }
 
+    /// Numbers of a block that joins sums, and threads that share each: GROUP_X and GROUP_Y in `kernels/common.cuh`.
+    pub(crate) const GROUP: (u32, u32) = (32, 8);
+
+    /// A group of threads for each of `count` sums.
+    pub(crate) fn groups(count: u32) -> Self {
+        Self { blocks: (count.div_ceil(Self::GROUP.0), 1, 1), threads: Self::GROUP }
+    }
+
     /// One thread for each of `count` numbers.
     pub(crate) fn points(count: u32) -> Self {
         Self { blocks: (count.div_ceil(Self::POINTS), 1, 1), threads: (Self::POINTS, 1) }
