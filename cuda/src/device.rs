@@ -84,9 +84,9 @@ impl Cuda {
         let device = context.name().map_err(failed_to("name the GPU"))?;
         let stream = launch::single_stream(&context).map_err(failed_to("make a stream"))?;
         // Where the driver does not say, the slow answer is the safe one.
-        let reads_host_memory = context
+        let reads_host_memory = !context
             .attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS)
-            .map_or(true, |answer| answer != 0);
+            .is_ok_and(|answer| answer == 0);
         Ok(Self {
             name: format!("cuda:{ordinal}"),
             device,
