@@ -16,6 +16,23 @@ fn power(base: f64, mut exponent: u32) -> f64 {
     result
 }
 
+impl<T: Scalar> AdamStep<T> {
+    /// What is the same for all numbers of a step: `rate / (1 - b1^t)`, `1 / sqrt(1 - b2^t)` and `1 - rate decay`.
+    ///
+    /// ```
+    /// use nearfar_core::kernel::AdamStep;
+    /// let step = AdamStep { rate: 0.5, beta1: 0.5, beta2: 0.75, epsilon: 0.0, decay: 0.5, step: 1 };
+    /// assert_eq!(step.factors(), (1.0, 2.0, 0.75));
+    /// ```
+    #[must_use]
+    pub fn factors(&self) -> (T, T, T) {
+        let Self { rate, beta1, beta2, decay, step, .. } = *self;
+        let correct1 = T::from_f64(1.0 - power(beta1.to_f64(), step));
+        let correct2 = T::from_f64(1.0 - power(beta2.to_f64(), step));
+        (rate / correct1, T::ONE / correct2.sqrt(), T::ONE - rate * decay)
+    }
+}
+
 /// What an element of [`adam`] is multiplied with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Factors<T> {
@@ -36,19 +53,9 @@ pub(crate) struct Factors<T> {
 
 impl<T: Scalar> Factors<T> {
     pub(crate) fn new(step: AdamStep<T>) -> Self {
-        let AdamStep { rate, beta1, beta2, epsilon, decay, step } = step;
-        let correct1 = T::from_f64(1.0 - power(beta1.to_f64(), step));
-        let correct2 = T::from_f64(1.0 - power(beta2.to_f64(), step));
-        Self {
-            beta1,
-            rest1: T::ONE - beta1,
-            beta2,
-            rest2: T::ONE - beta2,
-            keep: T::ONE - rate * decay,
-            scale: rate / correct1,
-            root: T::ONE / correct2.sqrt(),
-            epsilon,
-        }
+        let (scale, root, keep) = step.factors();
+        let AdamStep { beta1, beta2, epsilon, .. } = step;
+        Self { beta1, rest1: T::ONE - beta1, beta2, rest2: T::ONE - beta2, keep, scale, root, epsilon }
     }
 }
 

@@ -113,7 +113,12 @@ fn places_among_themselves_are_those_of_the_definition() {
             assert_eq!(Reference.match_ranks(dim, depth, view(&x, &labels), None).unwrap(), wanted, "{name}");
             for fast in backends() {
                 let got = fast.match_ranks(dim, depth, view(&x, &labels), None).unwrap();
-                assert!(got == wanted, "{name}, depth {depth}, {}, {} threads", fast.instruction_set(), fast.threads());
+                assert!(
+                    got == wanted,
+                    "{name}, depth {depth}, {}, {} threads",
+                    fast.instruction_set(),
+                    fast.threads()
+                );
             }
         }
     }
@@ -129,7 +134,11 @@ fn places_in_a_gallery_are_those_of_the_definition() {
         let wanted = ranks_by_definition(dim, 4, queries, gallery);
         assert_eq!(Reference.match_ranks(dim, 4, queries, gallery).unwrap(), wanted, "{name}");
         for fast in backends() {
-            assert!(fast.match_ranks(dim, 4, queries, gallery).unwrap() == wanted, "{name}, {}", fast.instruction_set());
+            assert!(
+                fast.match_ranks(dim, 4, queries, gallery).unwrap() == wanted,
+                "{name}, {}",
+                fast.instruction_set()
+            );
         }
     }
 }
@@ -174,7 +183,11 @@ fn near_duplicates_are_told_apart_by_their_differences() {
     let wanted = nearest_by_definition(dim, 5, view(&x, &labels), None);
     let places = ranks_by_definition(dim, 5, view(&x, &labels), None);
     for fast in backends() {
-        assert!(fast.nearest(dim, 5, view(&x, &labels), None).unwrap() == wanted, "{}", fast.instruction_set());
+        assert!(
+            fast.nearest(dim, 5, view(&x, &labels), None).unwrap() == wanted,
+            "{}",
+            fast.instruction_set()
+        );
         assert!(
             fast.match_ranks(dim, 5, view(&x, &labels), None).unwrap().places(0).eq(places.places(0)),
             "{}",
@@ -193,7 +206,11 @@ fn instruction_sets_and_threads_agree_to_the_last_place_on_any_numbers() {
     let wanted = all[0].match_ranks(dim, 8, view(&x, &labels), None).unwrap();
     let near = all[0].nearest(dim, 7, view(&x, &labels), None).unwrap();
     for fast in &all[1..] {
-        assert!(fast.match_ranks(dim, 8, view(&x, &labels), None).unwrap() == wanted, "{}", fast.instruction_set());
+        assert!(
+            fast.match_ranks(dim, 8, view(&x, &labels), None).unwrap() == wanted,
+            "{}",
+            fast.instruction_set()
+        );
         assert!(fast.nearest(dim, 7, view(&x, &labels), None).unwrap() == near, "{}", fast.instruction_set());
     }
     let slow = Reference.match_ranks(dim, 8, view(&x, &labels), None).unwrap();

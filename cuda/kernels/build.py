@@ -1,0 +1,109 @@
+"""Compiles the kernels of this folder with NVRTC, assembles them with ptxas, and writes MANIFEST.toml.
+
+Called by build.sh, which pins the compiler. NVRTC is called through ctypes: its wheel holds no program.
+A kernel that spills registers to memory is an error.
+"""
+
+import ctypes
+import hashlib
+import pathlib
+import re
+import site
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+NVIDIA = pathlib.Path(site.getsitepackages()[0]) / "nvidia"
+RELEASE = "12.0.140"
+OPTIONS = ["--gpu-architecture=compute_80", "--std=c++17", "--fmad=false"]
+CHIPS = ["sm_80", "sm_86", "sm_89", "sm_90"]
+
+
+def nvrtc():
+    folder = NVIDIA / "cuda_nvrtc" / "lib"
+    # The compiler opens its built-in declarations by name: they must be loaded before.
+    ctypes.CDLL(str(folder / "libnvrtc-builtins.so.12.0"), mode=ctypes.RTLD_GLOBAL)
+    return ctypes.CDLL(str(folder / "libnvrtc.so.12"))
+
+
+def text_of(library, program, size_name, get_name):
+    size = ctypes.c_size_t()
+    getattr(library, size_name)(program, ctypes.byref(size))
+    text = ctypes.create_string_buffer(size.value)
+    getattr(library, get_name)(program, text)
+    return text.value.decode()
+
+
+def compile_ptx(library, source):
+    program = ctypes.c_void_p()
+    headers = sorted(HERE.glob("*.cuh"))
+    texts = (ctypes.c_char_p * len(headers))(*[h.read_bytes() for h in headers])
+    names = (ctypes.c_char_p * len(headers))(*[h.name.encode() for h in headers])
+    library.nvrtcCreateProgram(
+        ctypes.byref(program), source.read_bytes(), source.name.encode(), len(headers), texts, names
+    )
+    options = (ctypes.c_char_p * len(OPTIONS))(*[o.encode() for o in OPTIONS])
+    failed = library.nvrtcCompileProgram(program, len(OPTIONS), options)
+    log = text_of(library, program, "nvrtcGetProgramLogSize", "nvrtcGetProgramLog")
+    if failed or "warning" in log:
+        sys.exit(f"{source.name}:\n{log}")
+    return text_of(library, program, "nvrtcGetPTXSize", "nvrtcGetPTX")
+
+
+def assemble(ptx, chip):
+    """Registers and shared bytes of each kernel."""
+    ptxas = NVIDIA / "cuda_nvcc" / "bin" / "ptxas"
+    run = subprocess.run(
+        [ptxas, f"-arch={chip}", "-v", "-o", "/dev/null", ptx], capture_output=True, text=True, check=False
+    )
+    if run.returncode:
+        sys.exit(f"{ptx.name} for {chip}:\n{run.stderr}")
+    found = {}
+    for part in run.stderr.split("Compiling entry function '")[1:]:
+        name = part.split("'")[0]
+        spills = re.search(r"(\d+) bytes spill stores, (\d+) bytes spill loads", part)
+        if spills.group(1) != "0" or spills.group(2) != "0":
+            sys.exit(f"{name} spills on {chip}: {spills.group(0)}")
+        shared = re.search(r"(\d+) bytes smem", part)
+        found[name] = (int(re.search(r"Used (\d+) registers", part).group(1)), int(shared.group(1)) if shared else 0)
+    return found
+
+
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def headers_of(path, seen):
+    for name in re.findall(r'#include "([^"]+)"', path.read_text(encoding="utf-8")):
+        if name not in seen:
+            seen.add(name)
+            headers_of(HERE / name, seen)
+    return seen
+
+
+def main():
+    library = nvrtc()
+    lines = [
+        "# Written by build.sh: what each PTX file was made from, and what the assembler says of it.",
+        "",
+        f'compiler = "NVRTC {RELEASE}"',
+        f'assembler = "ptxas {RELEASE}"',
+        "options = [" + ", ".join(f'"{o}"' for o in OPTIONS) + "]",
+        "chips = [" + ", ".join(f'"{c}"' for c in CHIPS) + "]",
+    ]
+    for source in sorted(HERE.glob("*.cu")):
+        target = source.with_suffix(".ptx")
+        target.write_text(compile_ptx(library, source), encoding="utf-8")
+        lines += ["", f"[{source.stem}]", f'ptx = "{sha256(target)}"']
+        sources = [source.name, *sorted(headers_of(source, set()))]
+        lines.append("sources = { " + ", ".join(f'"{s}" = "{sha256(HERE / s)}"' for s in sources) + " }")
+        by_chip = {chip: assemble(target, chip) for chip in CHIPS}
+        lines += [f"[{source.stem}.kernels] # registers on each chip, bytes of shared memory"]
+        for name in sorted(by_chip[CHIPS[0]]):
+            registers = [by_chip[chip][name][0] for chip in CHIPS]
+            lines.append(f"{name} = {{ registers = {registers}, shared = {by_chip[CHIPS[0]][name][1]} }}")
+    (HERE / "MANIFEST.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+// linear.cu  y = x w + b;  dw = xᵀ dy;  dx = dy wᵀ;  db = column sums of dy
+//
+// v1 one thread a result, operands from L2          2 loads for 1 fmaf
+// v2 tiles in shared memory, one sum a thread        2 shared loads for 1 fmaf
+// v3 (kept) product.cuh: 64 sums a thread, 4 shared loads of 128 bits for 64 fmaf, next step fetched meanwhile
+// Floor: 2 rows inputs outputs operations, and each operand read once: 4 (rows inputs + inputs outputs + rows outputs)
+// bytes. Not tried here: tensor cores, whose tf32 keeps 10 bits and fails the tolerance; three tf32 products would pass.
+// oracle: core/src/kernel/scalar/layers.rs
+#include "product.cuh"
+
+#define LINEAR(SUFFIX, ALIGNED, TILE)                                                                                          \
+    extern "C" __global__ void __launch_bounds__(PRODUCT_THREADS, BLOCKS)                                                     \
+        linear_##SUFFIX(const float *x, const float *w, const float *b, float *y, u32 with_bias, u32 rows,            \
+                        u32 inputs, u32 outputs, u32 chunk) {                                                         \
+        product<TILE>(Rows<ALIGNED>{x, rows, inputs}, Columns<ALIGNED>{w, outputs, inputs},                                             \
+                      Result<ALIGNED>{y, with_bias ? b : 0, rows, outputs}, inputs, chunk);                                    \
+    }                                                                                                                 \
+    extern "C" __global__ void __launch_bounds__(PRODUCT_THREADS, BLOCKS)                                                     \
+        linear_dw_##SUFFIX(const float *x, const float *dy, float *dw, u32 rows, u32 inputs, u32 outputs,             \
+                           u32 chunk) {                                                                               \
+        product<TILE>(Columns<ALIGNED>{x, inputs, rows}, Columns<ALIGNED>{dy, outputs, rows}, Result<ALIGNED>{dw, 0, inputs, outputs}, rows,     \
+                      chunk);                                                                                         \
+    }                                                                                                                 \
+    extern "C" __global__ void __launch_bounds__(PRODUCT_THREADS, BLOCKS)                                                     \
+        linear_dx_##SUFFIX(const float *dy, const float *w, float *dx, u32 rows, u32 inputs, u32 outputs,             \
+                           u32 chunk) {                                                                               \
+        product<TILE>(Rows<ALIGNED>{dy, rows, outputs}, Rows<ALIGNED>{w, inputs, outputs}, Result<ALIGNED>{dx, 0, rows, inputs}, outputs,        \
+                      chunk);                                                                                         \
+    }
+LINEAR(wide, true, WIDE)
+LINEAR(slim, true, SLIM)
+LINEAR(ragged, false, SLIM)
+
+// out[i] = sum over the chunks of k of partial[chunk, i], plus the bias of its column: each thread of a group takes
+// every eighth chunk, in order, and the group joins them in order.
+extern "C" __global__ void __launch_bounds__(GROUP_X *GROUP_Y)
+    join(const float *partial, const float *bias, float *out, u32 with_bias, u32 chunks, u32 count, u32 columns) {
+    u32 i = blockIdx.x * GROUP_X + threadIdx.x;
+    double sum = 0;
+    if (i < count)
+        for (u32 chunk = threadIdx.y; chunk < chunks; chunk += GROUP_Y) sum += partial[(size_t)chunk * count + i];
+    sum = group_sum(sum);
+    if (threadIdx.y == 0 && i < count) out[i] = (float)(with_bias ? sum + bias[i % columns] : sum);
+}
+
+// sums[c] = sum over r of x[r, c]: each thread of a group takes every eighth row.
+extern "C" __global__ void __launch_bounds__(GROUP_X *GROUP_Y)
+    column_sums(const float *x, float *sums, u32 rows, u32 columns) {
+    u32 column = blockIdx.x * GROUP_X + threadIdx.x;
+    double sum = 0;
+    if (column < columns)
+        for (u32 r = threadIdx.y; r < rows; r += GROUP_Y) sum += x[(size_t)r * columns + column];
+    sum = group_sum(sum);
+    if (threadIdx.y == 0 && column < columns) sums[column] = (float)sum;
+}

@@ -1,0 +1,86 @@
+//! 3x3 convolution and its gradients, as products over patches.
+
+use nearfar_core::kernel::ConvShape;
+
+use crate::device::Cuda;
+use crate::error::Error;
+use crate::linear::Cut;
+use crate::memory::{Buffer, count};
+
+/// Sizes of a convolution.
+struct Sizes {
+    pixels: usize,
+    x: usize,
+    w: usize,
+    y: usize,
+    aligned: bool,
+}
+
+impl Sizes {
+    fn new(shape: ConvShape) -> Self {
+        let ConvShape { batch, height, width, inputs, outputs } = shape;
+        let pixels = batch * height * width;
+        let aligned = inputs.is_multiple_of(4) && outputs.is_multiple_of(4);
+        Self { pixels, x: pixels * inputs, w: 9 * inputs * outputs, y: pixels * outputs, aligned }
+    }
+}
+
+impl Cuda {
+    /// Queues one of the three convolution products: they differ in arrays and kernel only.
+    fn conv_product(
+        &self,
+        shape: ConvShape,
+        cut: &Cut,
+        kernels: [&'static str; 3],
+        (a, a_len): (&Buffer, usize),
+        (b, b_len): (&Buffer, usize),
+        out: &mut Buffer,
+    ) -> Result<(), Error> {
+        let ConvShape { batch, height, width, inputs, outputs } = shape;
+        self.product(cut, None, out, |out, _| {
+            self.launch(
+                cut.kernel(kernels),
+                cut.grid,
+                [
+                    a.read(a_len).into(),
+                    b.read(b_len).into(),
+                    out.into(),
+                    count(batch)?.into(),
+                    count(height)?.into(),
+                    count(width)?.into(),
+                    count(inputs)?.into(),
+                    count(outputs)?.into(),
+                    cut.chunk.into(),
+                ],
+            )
+        })
+    }
+
+    /// 3x3 convolution, no bias.
+    pub fn conv(&self, shape: ConvShape, x: &Buffer, w: &Buffer, y: &mut Buffer) -> Result<(), Error> {
+        let sizes = Sizes::new(shape);
+        let cut = Cut::new(sizes.pixels, shape.outputs, 9 * shape.inputs, sizes.aligned)?;
+        let kernels = ["conv_wide", "conv_slim", "conv_ragged"];
+        self.conv_product(shape, &cut, kernels, (x, sizes.x), (w, sizes.w), y)
+    }
+
+    /// Gradients of [`conv`](Self::conv).
+    pub fn conv_backward(
+        &self,
+        shape: ConvShape,
+        x: &Buffer,
+        w: &Buffer,
+        dy: &Buffer,
+        dw: &mut Buffer,
+        dx: Option<&mut Buffer>,
+    ) -> Result<(), Error> {
+        let sizes = Sizes::new(shape);
+        let cut = Cut::new(9 * shape.inputs, shape.outputs, sizes.pixels, sizes.aligned)?;
+        let kernels = ["conv_dw_wide", "conv_dw_slim", "conv_dw_ragged"];
+        self.conv_product(shape, &cut, kernels, (x, sizes.x), (dy, sizes.y), dw)?;
+        let Some(dx) = dx else { return Ok(()) };
+        let cut = Cut::new(sizes.pixels, shape.inputs, 9 * shape.outputs, sizes.aligned)?;
+        let kernels = ["conv_dx_wide", "conv_dx_slim", "conv_dx_ragged"];
+        self.conv_product(shape, &cut, kernels, (dy, sizes.y), (w, sizes.w), dx)
+    }
+}

@@ -1,0 +1,35 @@
+//! Nearfar on an NVIDIA GPU: the seam of `nearfar-core` over kernels that travel inside this library.
+//!
+//! Building needs neither toolkit nor driver. The kernels are PTX text, made beforehand (`kernels/build.sh`) and
+//! embedded; the driver, 525 or later, is opened by name when [`Cuda::new`] is called and compiles them for the chip
+//! at hand. Where there is none, [`Cuda::new`] says so with an [`Error`] and nothing else happens.
+//!
+//! ```
+//! match nearfar_cuda::Cuda::new(0) {
+//!     Ok(cuda) => println!("{} is {}", cuda.name(), cuda.device()),
+//!     Err(error) => println!("no GPU: {error}"),
+//! }
+//! ```
+//!
+//! All work of one [`Cuda`] is queued on one stream, in the order of the calls. Work is cut by shape alone and sums are
+//! joined in a fixed order, so two runs give the same bytes, on every chip. Numbers are f32, products and sums of
+//! products too; statistics and what joins partial sums are f64.
+
+#![deny(unsafe_code)]
+
+mod conv;
+mod device;
+mod error;
+mod kernels;
+mod launch;
+mod linear;
+mod memory;
+mod norm;
+mod normalize;
+mod optim;
+mod pointwise;
+mod pool;
+
+pub use device::Cuda;
+pub use error::{DriverFailure, Error};
+pub use memory::{Buffer, Indices};

@@ -1,0 +1,143 @@
+//! Arrays on the device: buffers of numbers, indices, and scratch.
+
+use cudarc::driver::{
+    CudaSlice, CudaView, CudaViewMut, DeviceRepr, DeviceSlice, DriverError, ValidAsZeroBits,
+};
+
+use crate::device::Cuda;
+use crate::error::{DriverFailure, Error, failed_to};
+
+/// Numbers on the device.
+#[derive(Debug)]
+pub struct Buffer(CudaSlice<f32>);
+
+impl Buffer {
+    /// The first `len` numbers; panics if there are fewer.
+    pub(crate) fn read(&self, len: usize) -> CudaView<'_, f32> {
+        self.0.slice(..len)
+    }
+
+    /// The first `len` numbers, to be written; panics if there are fewer.
+    pub(crate) fn write(&mut self, len: usize) -> CudaViewMut<'_, f32> {
+        self.0.slice_mut(..len)
+    }
+}
+
+/// Small unsigned integers on the device.
+#[derive(Debug)]
+pub struct Indices(CudaSlice<u32>);
+
+impl Indices {
+    /// The first `len` integers; panics if there are fewer.
+    pub(crate) fn read(&self, len: usize) -> CudaView<'_, u32> {
+        self.0.slice(..len)
+    }
+}
+
+/// Memory for partial sums, kept between operations and replaced by more when an operation asks for more.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    floats: Option<CudaSlice<f32>>,
+    doubles: Option<CudaSlice<f64>>,
+    report: Option<CudaSlice<u32>>,
+}
+
+impl Scratch {
+    /// `len` numbers of any value.
+    pub(crate) fn floats(&mut self, cuda: &Cuda, len: usize) -> Result<CudaViewMut<'_, f32>, Error> {
+        grown(&mut self.floats, cuda, len)
+    }
+
+    /// `floats` numbers and `doubles` numbers of any value.
+    pub(crate) fn both(
+        &mut self,
+        cuda: &Cuda,
+        floats: usize,
+        doubles: usize,
+    ) -> Result<(CudaViewMut<'_, f32>, CudaViewMut<'_, f64>), Error> {
+        Ok((grown(&mut self.floats, cuda, floats)?, grown(&mut self.doubles, cuda, doubles)?))
+    }
+
+    /// One integer, 0 before what is queued next.
+    pub(crate) fn report(&mut self, cuda: &Cuda) -> Result<CudaViewMut<'_, u32>, Error> {
+        let mut report = grown(&mut self.report, cuda, 1)?;
+        cuda.stream().memset_zeros(&mut report).map_err(failed_to("clear memory"))?;
+        Ok(report)
+    }
+}
+
+fn grown<'a, T: DeviceRepr + ValidAsZeroBits>(
+    slot: &'a mut Option<CudaSlice<T>>,
+    cuda: &Cuda,
+    len: usize,
+) -> Result<CudaViewMut<'a, T>, Error> {
+    if slot.as_ref().is_none_or(|slice| slice.len() < len) {
+        // The old one goes first: it is freed in the order of the stream, after its last use.
+        *slot = None;
+        *slot = Some(cuda.allocate(len.next_power_of_two())?);
+    }
+    let slice = slot.as_mut().expect("filled above");
+    Ok(slice.slice_mut(..len))
+}
+
+impl Cuda {
+    fn allocate<T: DeviceRepr + ValidAsZeroBits>(&self, len: usize) -> Result<CudaSlice<T>, Error> {
+        // The driver refuses empty arrays.
+        let len = len.max(1);
+        self.stream().alloc_zeros(len).map_err(|error: DriverError| {
+            let source = DriverFailure::from(error);
+            if source.is_out_of_memory() {
+                Error::OutOfMemory { bytes: len.saturating_mul(size_of::<T>()) }
+            } else {
+                Error::Driver { what: "allocate memory", source }
+            }
+        })
+    }
+
+    /// A buffer of `len` zeros.
+    pub fn zeros(&self, len: usize) -> Result<Buffer, Error> {
+        self.allocate(len).map(Buffer)
+    }
+
+    /// Copies `host` to the start of `buffer`.
+    pub fn upload(&self, host: &[f32], buffer: &mut Buffer) -> Result<(), Error> {
+        self.send(host, &mut buffer.write(host.len()))
+    }
+
+    /// Copies the start of `buffer` to `host`, after all work that was queued.
+    pub fn download(&self, buffer: &Buffer, host: &mut [f32]) -> Result<(), Error> {
+        self.fetch(&buffer.read(host.len()), host)
+    }
+
+    /// Indices with the values of `host`.
+    pub fn indices(&self, host: &[u32]) -> Result<Indices, Error> {
+        let mut indices = self.allocate(host.len())?;
+        self.send(host, &mut indices.as_view_mut())?;
+        Ok(Indices(indices))
+    }
+
+    /// Copies `host` to the start of an array of the device.
+    pub(crate) fn send<T: DeviceRepr>(&self, host: &[T], view: &mut CudaViewMut<'_, T>) -> Result<(), Error> {
+        self.check_own(view.stream());
+        if host.is_empty() {
+            return Ok(());
+        }
+        self.stream().memcpy_htod(host, view).map_err(failed_to("copy to the GPU"))?;
+        self.host_memory_was_read()
+    }
+
+    /// Copies an array of the device to `host` and waits for it.
+    pub(crate) fn fetch<T: DeviceRepr>(&self, view: &CudaView<'_, T>, host: &mut [T]) -> Result<(), Error> {
+        self.check_own(view.stream());
+        if !host.is_empty() {
+            self.stream().memcpy_dtoh(view, host).map_err(failed_to("copy from the GPU"))?;
+        }
+        self.synchronize()
+    }
+}
+
+/// A count as the kernels take it.
+pub(crate) fn count(count: usize) -> Result<u32, Error> {
+    // The last block of a launch may count a little past the end.
+    if count < i32::MAX as usize { Ok(count as u32) } else { Err(Error::TooLarge { count }) }
+}

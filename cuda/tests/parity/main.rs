@@ -1,0 +1,9 @@
+//! Every operation against the reference backend, on ragged sizes: values, places left alone, and the same bytes twice.
+//!
+//! Without a device the tests print why they were skipped; with `REQUIRE_GPU=1` they fail instead. The binary needs
+//! nothing beside it and may be carried to a machine that has one.
+
+mod bench;
+mod layers;
+mod products;
+mod rows;
