@@ -196,6 +196,6 @@ mod tests {
         assert!(over.mistakes.iter().all(|mistake| !mistake.contains('\n')));
         // What is right counts all the same.
         assert_eq!(over.config.loss.nu, 0.5);
-        assert!(overlay("loss = 3").mistakes[0].contains("loss is a table (of kind"));
+        assert!(overlay("loss = 3").mistakes[0].contains("loss is a table (of alpha"));
     }
 }
