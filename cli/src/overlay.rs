@@ -178,7 +178,7 @@ mod tests {
             "line 1: seed: ",
             "line 2: model.kind: unknown variant `mlb`",
             "line 2: model.hidden: ",
-            "line 4: loss.alfa is not known (here are kind, alpha",
+            "line 4: loss.alfa is not known (here are alpha, alpha2, kind",
             "line 5: loss.alpha: ",
             "line 8: sampler.dimension: ambient, effective, fitted or a number",
             "line 9: sampler.far: none, active or a distance",
@@ -196,6 +196,6 @@ mod tests {
         assert!(over.mistakes.iter().all(|mistake| !mistake.contains('\n')));
         // What is right counts all the same.
         assert_eq!(over.config.loss.nu, 0.5);
-        assert!(overlay("loss = 3").mistakes[0].contains("loss is a table (of kind"));
+        assert!(overlay("loss = 3").mistakes[0].contains("loss is a table (of alpha"));
     }
 }

@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn names_stand_in_rows_within_the_picture() {
-        let places = places(&["a name of some length, first", "a name of some length, second", "c"]);
+        let places = places(&["a name of some length, first", "a name of some length, the second", "c"]);
         assert_eq!(places.iter().map(|p| p.1).collect::<Vec<_>>(), [0, 1, 1]);
         assert!(places[2].0 > places[1].0);
     }
