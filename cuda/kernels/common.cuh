@@ -3,7 +3,8 @@
 // All files are compiled with --fmad=false: a product is rounded before it is added, as in the scalar twins, so that
 // what works number by number gives their bits. Where one rounding is wanted, the code says fmaf or fma.
 //
-// Counts are u32 (the caller refuses more); addresses are formed in 64 bits.
+// Counts are below 2^31 (the caller refuses more), so indices are u32, whose divisions are short; addresses are formed
+// in 64 bits.
 #pragma once
 
 typedef unsigned int u32;
@@ -16,7 +17,7 @@ typedef unsigned long long u64;
 #define POINTS 256
 
 // Index of this thread in a one-dimensional launch.
-__device__ inline size_t thread_index() { return (size_t)blockIdx.x * blockDim.x + threadIdx.x; }
+__device__ inline u32 thread_index() { return blockIdx.x * blockDim.x + threadIdx.x; }
 
 __device__ inline bool is_finite(float v) { return fabsf(v) < INFINITE; }
 
@@ -32,11 +33,11 @@ __device__ inline float warp_max(float v) {
     return v;
 }
 
-// Numbers at .. at + 3 of a row of `count`, zero past its end. ALIGNED promises that `count` is a multiple of 4: then
-// every row starts on 16 bytes, as buffers start on 256, and four numbers are one load.
+// Numbers at .. at + 3 of a row of `count`, zero past its end. If `count` is a multiple of 4 every row starts on 16
+// bytes, as buffers start on 256, and four numbers are one load; ALIGNED promises that, and saves the other way's code.
 template <bool ALIGNED> __device__ float4 quad_of(const float *row, u32 at, u32 count) {
     float4 v = make_float4(0, 0, 0, 0);
-    if (ALIGNED) {
+    if (ALIGNED || (count & 3) == 0) {
         if (at < count) v = __ldg((const float4 *)(row + at));
     } else {
         if (at < count) v.x = __ldg(row + at);

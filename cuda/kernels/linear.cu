@@ -34,7 +34,7 @@ LINEAR(ragged, false, SLIM)
 // out[i] = sum over the chunks of k of partial[chunk, i], in order, plus the bias of its column.
 extern "C" __global__ void __launch_bounds__(POINTS)
     join(const float *partial, const float *bias, float *out, u32 with_bias, u32 chunks, u32 count, u32 columns) {
-    size_t i = thread_index();
+    u32 i = thread_index();
     if (i >= count) return;
     double sum = with_bias ? bias[i % columns] : 0.0;
     for (u32 chunk = 0; chunk < chunks; ++chunk) sum += partial[(size_t)chunk * count + i];

@@ -7,13 +7,13 @@
 #include "common.cuh"
 
 extern "C" __global__ void __launch_bounds__(POINTS) relu(const float *x, float *y, u32 len) {
-    size_t i = thread_index();
+    u32 i = thread_index();
     if (i < len) y[i] = x[i] > 0 ? x[i] : 0;
 }
 
 extern "C" __global__ void __launch_bounds__(POINTS)
     relu_backward(const float *y, const float *dy, float *dx, u32 len) {
-    size_t i = thread_index();
+    u32 i = thread_index();
     if (i < len) dx[i] = y[i] > 0 ? dy[i] : 0;
 }
 
@@ -21,7 +21,7 @@ extern "C" __global__ void __launch_bounds__(POINTS)
 extern "C" __global__ void __launch_bounds__(POINTS)
     adam(float *w, const float *g, float *m, float *v, u32 len, float beta1, float beta2, float epsilon, float scale,
          float root, float keep) {
-    size_t i = thread_index();
+    u32 i = thread_index();
     if (i >= len) return;
     float first = beta1 * m[i] + (1 - beta1) * g[i];
     float second = beta2 * v[i] + (1 - beta2) * g[i] * g[i];
@@ -32,7 +32,7 @@ extern "C" __global__ void __launch_bounds__(POINTS)
 
 extern "C" __global__ void __launch_bounds__(POINTS)
     sgd(float *w, const float *g, float *u, u32 len, float rate, float momentum, float decay) {
-    size_t i = thread_index();
+    u32 i = thread_index();
     if (i >= len) return;
     float velocity = momentum * u[i] + g[i] + decay * w[i];
     u[i] = velocity;

@@ -25,9 +25,9 @@ struct Window {
 
 extern "C" __global__ void __launch_bounds__(POINTS)
     max_pool(const float *x, float *y, u32 batch, u32 height, u32 width, u32 channels) {
-    size_t i = thread_index();
+    u32 i = thread_index();
     u32 rows = height / 2, columns = width / 2;
-    if (i >= (size_t)batch * rows * columns * channels) return;
+    if (i >= batch * rows * columns * channels) return;
     u32 c = i % channels, px = i / channels % columns, line = i / channels / columns;
     u32 py = line % rows, image = line / rows;
     Window window{(((size_t)image * height + 2 * py) * width + 2 * px) * channels + c, channels, width * channels};
@@ -38,9 +38,9 @@ extern "C" __global__ void __launch_bounds__(POINTS)
 // A thread owns one window, or what is left of one at an odd edge, and writes all of its dx.
 extern "C" __global__ void __launch_bounds__(POINTS)
     max_pool_backward(const float *x, const float *dy, float *dx, u32 batch, u32 height, u32 width, u32 channels) {
-    size_t i = thread_index();
+    u32 i = thread_index();
     u32 rows = (height + 1) / 2, columns = (width + 1) / 2;
-    if (i >= (size_t)batch * rows * columns * channels) return;
+    if (i >= batch * rows * columns * channels) return;
     u32 c = i % channels, px = i / channels % columns, line = i / channels / columns;
     u32 py = line % rows, image = line / rows;
     Window window{(((size_t)image * height + 2 * py) * width + 2 * px) * channels + c, channels, width * channels};
@@ -59,9 +59,10 @@ extern "C" __global__ void __launch_bounds__(POINTS)
 
 extern "C" __global__ void __launch_bounds__(POINTS)
     mean_pool(const float *x, float *y, u32 batch, u32 pixels, u32 channels) {
-    size_t i = thread_index();
-    if (i >= (size_t)batch * channels) return;
-    size_t image = i / channels, c = i % channels;
+    u32 i = thread_index();
+    if (i >= batch * channels) return;
+    size_t image = i / channels;
+    u32 c = i % channels;
     double sum = 0;
     for (u32 p = 0; p < pixels; ++p) sum += x[(image * pixels + p) * channels + c];
     y[i] = (float)(sum / pixels);
@@ -69,8 +70,8 @@ extern "C" __global__ void __launch_bounds__(POINTS)
 
 extern "C" __global__ void __launch_bounds__(POINTS)
     mean_pool_backward(const float *dy, float *dx, u32 batch, u32 pixels, u32 channels) {
-    size_t i = thread_index();
-    if (i >= (size_t)batch * pixels * channels) return;
+    u32 i = thread_index();
+    if (i >= batch * pixels * channels) return;
     float share = 1.0f / (float)pixels;
     dx[i] = dy[i / channels / pixels * channels + i % channels] * share;
 }

@@ -55,7 +55,7 @@ template <bool ALIGNED> struct Result {
     __device__ void store(u32 m, u32 n, const float *sums) const {
         if (m >= rows) return;
         float *row = out + (size_t)m * columns;
-        if (ALIGNED) {
+        if (ALIGNED || (columns & 3) == 0) {
             if (n < columns) {
                 *(float4 *)(row + n) = make_float4(finish(sums[0], n), finish(sums[1], n + 1),
                                                    finish(sums[2], n + 2), finish(sums[3], n + 3));

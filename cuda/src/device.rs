@@ -141,3 +141,53 @@ impl Cuda {
         Ok(loaded)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cudarc::driver::{DriverError, sys::CUresult};
+
+    /// The device, or `None` after saying why there is none; with `REQUIRE_GPU=1` none is a failure.
+    fn device() -> Option<Cuda> {
+        match Cuda::new(0) {
+            Ok(cuda) => Some(cuda),
+            Err(error) => {
+                assert!(std::env::var("REQUIRE_GPU").as_deref() != Ok("1"), "no CUDA device ({error})");
+                println!("skipped: no CUDA device ({error})");
+                None
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_freed_buffer_met_is_returned_once_by_the_next_call() {
+        let Some(cuda) = device() else { return };
+        // As a drop records it, which has nobody to tell.
+        let failure = DriverError(CUresult::CUDA_ERROR_INVALID_HANDLE);
+        cuda.context.record_err::<()>(Err(failure));
+        match cuda.zeros(1) {
+            Err(Error::Driver { source, .. }) => assert_eq!(source.code(), 400),
+            other => panic!("{other:?}"),
+        }
+        assert!(cuda.zeros(1).is_ok());
+    }
+
+    #[test]
+    fn every_kernel_of_the_files_is_found_by_the_driver() {
+        let Some(cuda) = device() else { return };
+        for text in FILES {
+            for part in text.split(".entry ").skip(1) {
+                let name = part.split('(').next().expect("split gives one part");
+                cuda.kernel(name).unwrap_or_else(|error| panic!("{name}: {error}"));
+            }
+        }
+    }
+
+    #[test]
+    fn arguments_that_a_kernel_does_not_take_do_not_reach_it() {
+        let Some(cuda) = device() else { return };
+        let buffer = cuda.zeros(4).unwrap();
+        let wrong = || cuda.launch("relu", launch::Grid::points(4), [buffer.read(4).into(), 4_u32.into()]);
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(wrong)).is_err());
+    }
+}

@@ -11,7 +11,8 @@ impl Cuda {
     /// Largest of each 2x2 window.
     pub fn max_pool(&self, shape: PoolShape, x: &Buffer, y: &mut Buffer) -> Result<(), Error> {
         let PoolShape { batch, height, width, channels } = shape;
-        let (input, output) = (batch * height * width * channels, batch * (height / 2) * (width / 2) * channels);
+        let (input, output) =
+            (batch * height * width * channels, batch * (height / 2) * (width / 2) * channels);
         count(input)?;
         self.launch(
             "max_pool",
@@ -36,7 +37,8 @@ impl Cuda {
         dx: &mut Buffer,
     ) -> Result<(), Error> {
         let PoolShape { batch, height, width, channels } = shape;
-        let (input, output) = (batch * height * width * channels, batch * (height / 2) * (width / 2) * channels);
+        let (input, output) =
+            (batch * height * width * channels, batch * (height / 2) * (width / 2) * channels);
         count(input)?;
         self.launch(
             "max_pool_backward",

@@ -30,12 +30,11 @@ fn stems(ending: &str) -> Vec<String> {
 /// Headers that a source includes, and theirs.
 fn headers(name: &str, found: &mut Vec<String>) {
     let text = std::fs::read_to_string(Path::new(FOLDER).join(name)).unwrap();
-    for line in text.lines() {
-        if let Some(header) = line.strip_prefix("#include \"").and_then(|rest| rest.strip_suffix('"')) {
-            if !found.iter().any(|seen| seen == header) {
-                found.push(header.to_owned());
-                headers(header, found);
-            }
+    let included = text.lines().filter_map(|line| line.strip_prefix("#include \"")?.strip_suffix('"'));
+    for header in included {
+        if !found.iter().any(|seen| seen == header) {
+            found.push(header.to_owned());
+            headers(header, found);
         }
     }
 }
@@ -45,7 +44,11 @@ fn no_ptx_is_older_than_its_sources() {
     let manifest = manifest();
     for stem in stems(".cu") {
         let entry = manifest.get(&stem).unwrap_or_else(|| panic!("{stem} is not in the manifest"));
-        assert_eq!(entry["ptx"].as_str(), Some(&*sha256(&format!("{stem}.ptx"))), "{stem}.ptx was changed by hand");
+        assert_eq!(
+            entry["ptx"].as_str(),
+            Some(&*sha256(&format!("{stem}.ptx"))),
+            "{stem}.ptx was changed by hand"
+        );
         let mut names = vec![format!("{stem}.cu")];
         headers(&names[0].clone(), &mut names);
         let recorded = entry["sources"].as_table().unwrap();
@@ -81,6 +84,19 @@ fn every_kernel_is_assembled_for_every_chip() {
             let registers = kernels[name]["registers"].as_array().unwrap();
             let within = registers.iter().all(|count| (1..=255).contains(&count.as_integer().unwrap()));
             assert!(registers.len() == chips && within, "{name}: {registers:?}");
+        }
+    }
+}
+
+#[test]
+fn every_kernel_is_started_by_some_operation() {
+    let sources: String = std::fs::read_dir("src")
+        .unwrap()
+        .map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap())
+        .collect();
+    for stem in stems(".ptx") {
+        for name in manifest()[&stem]["kernels"].as_table().unwrap().keys() {
+            assert!(sources.contains(&format!("\"{name}\"")), "nothing starts {name} of {stem}.cu");
         }
     }
 }

@@ -3,7 +3,7 @@
 use nearfar_core::kernel::{AdamStep, Backend, NormShape, PoolShape, SgdStep, scalar::Reference};
 
 use crate::bench::{
-    Tolerance::{Exact, Statistics},
+    Tolerance::{Exact, Rounded, Statistics},
     check, device, fresh, numbers, twice, up,
 };
 
@@ -32,8 +32,8 @@ fn norm_agrees(rows: usize, channels: usize) {
         let statistics = up(cuda, &saved);
         cuda.norm_backward(shape, &xs, &affines, &statistics, &dys, &mut daffines, &mut dxs).unwrap();
         vec![
-            check("saved", cuda, &saves, &saved, Statistics),
-            check("running", cuda, &runnings, &moved, Statistics),
+            check("saved", cuda, &saves, &saved, Rounded),
+            check("running", cuda, &runnings, &moved, Rounded),
             check("y", cuda, &out, &y, Statistics),
             check("inferred", cuda, &infer, &inferred, Exact),
             check("daffine", cuda, &daffines, &daffine, Statistics),
@@ -75,7 +75,8 @@ fn relu_and_its_gradient_agree_bit_for_bit() {
 #[test]
 fn pools_and_their_gradients_agree_bit_for_bit() {
     let Some(cuda) = device() else { return };
-    for (batch, height, width, channels) in [(1, 1, 1, 1), (2, 2, 2, 3), (3, 5, 4, 2), (1, 6, 7, 5), (2, 3, 3, 40)]
+    for (batch, height, width, channels) in
+        [(1, 1, 1, 1), (2, 2, 2, 3), (3, 5, 4, 2), (1, 6, 7, 5), (2, 3, 3, 40)]
     {
         let shape = PoolShape { batch, height, width, channels };
         // Few different values: windows with ties.
@@ -92,7 +93,8 @@ fn pools_and_their_gradients_agree_bit_for_bit() {
         Reference.mean_pool(shape, &finite, &mut mean).unwrap();
         Reference.mean_pool_backward(shape, &dmean, &mut dx_mean).unwrap();
         twice(|| {
-            let (xs, dys, dmeans, finites) = (up(cuda, &x), up(cuda, &dy), up(cuda, &dmean), up(cuda, &finite));
+            let (xs, dys, dmeans, finites) =
+                (up(cuda, &x), up(cuda, &dy), up(cuda, &dmean), up(cuda, &finite));
             let (mut ys, mut means) = (fresh(cuda, y.len()), fresh(cuda, mean.len()));
             let (mut dxs, mut dxs_mean) = (fresh(cuda, dx.len()), fresh(cuda, dx.len()));
             cuda.max_pool(shape, &xs, &mut ys).unwrap();

@@ -2,7 +2,10 @@
 
 use nearfar_core::kernel::{Backend, ConvShape, LinearShape, scalar::Reference};
 
-use crate::bench::{Tolerance::Product, check, device, fresh, numbers, twice, up};
+use crate::bench::{
+    Tolerance::{Product, Statistics},
+    check, device, fresh, numbers, twice, up,
+};
 
 fn linear_agrees(rows: usize, inputs: usize, outputs: usize) {
     let Some(cuda) = device() else { return };
@@ -23,7 +26,7 @@ fn linear_agrees(rows: usize, inputs: usize, outputs: usize) {
         vec![
             check("y", cuda, &out, &y, Product),
             check("dw", cuda, &dws, &dw, Product),
-            check("db", cuda, &dbs, &db, Product),
+            check("db", cuda, &dbs, &db, Statistics),
             check("dx", cuda, &dxs, &dx, Product),
         ]
     });

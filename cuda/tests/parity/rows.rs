@@ -23,7 +23,8 @@ fn rows_are_normalised_and_their_gradient_agrees() {
         Reference.normalize(count, dim, &ordinary, &mut unit).unwrap();
         Reference.normalize_backward(count, dim, &ordinary, &unit, &dx, &mut dz).unwrap();
         twice(|| {
-            let (zs, ordinaries, units, dxs) = (up(cuda, &z), up(cuda, &ordinary), up(cuda, &unit), up(cuda, &dx));
+            let (zs, ordinaries, units, dxs) =
+                (up(cuda, &z), up(cuda, &ordinary), up(cuda, &unit), up(cuda, &dx));
             let (mut xs, mut dzs) = (fresh(cuda, x.len()), fresh(cuda, dz.len()));
             cuda.normalize(count, dim, &zs, &mut xs).unwrap();
             cuda.normalize_backward(count, dim, &ordinaries, &units, &dxs, &mut dzs).unwrap();
