@@ -57,16 +57,16 @@ struct Weigh {
     }
 };
 
-#define WEIGH(SUFFIX, ALIGNED, TILE)                                                                                   \
+#define WEIGH(SUFFIX, ALIGNED)                                                                                         \
     extern "C" __global__ void __launch_bounds__(PRODUCT_THREADS, BLOCKS)                                              \
         weigh_##SUFFIX(const float *x, const float *y, const float *xx, const float *yy, const u32 *labels,            \
                        const float *betas, Block *out, u32 first, u32 rows, u32 columns, u32 dim, float power,         \
                        float bend, float ln_cap, float far, u32 active) {                                              \
-        PAIRS(ALIGNED, TILE, (Weigh{out, Sides{x, y, xx, yy, dim}, Law{power, bend, ln_cap, far, active}, labels,      \
-                                    betas, first, rows, columns}));                                                    \
+        pairs<ALIGNED>(x, y, rows, columns, dim, Weigh{out, Sides{x, y, xx, yy, dim}, Law{power, bend, ln_cap, far, active}, labels,\
+                                    betas, first, rows, columns});                                                     \
     }
-WEIGH(wide, true, WIDE)
-WEIGH(ragged, false, SLIM)
+WEIGH(wide, true)
+WEIGH(ragged, false)
 
 // Uniform among 0 .. count, as Key::below.
 __device__ inline u32 below(Key key, u32 item, u32 index, u32 count) {

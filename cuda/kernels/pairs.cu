@@ -37,14 +37,14 @@ struct Squared {
     }
 };
 
-#define DISTANCES(SUFFIX, ALIGNED, TILE)                                                                               \
+#define DISTANCES(SUFFIX, ALIGNED)                                                                                     \
     extern "C" __global__ void __launch_bounds__(PRODUCT_THREADS, BLOCKS)                                              \
         distances_##SUFFIX(const float *x, const float *y, const float *xx, const float *yy, float *out, u32 rows,     \
                            u32 columns, u32 dim) {                                                                     \
-        PAIRS(ALIGNED, TILE, (Squared{out, Sides{x, y, xx, yy, dim}, rows, columns}));                                 \
+        pairs<ALIGNED>(x, y, rows, columns, dim, Squared{out, Sides{x, y, xx, yy, dim}, rows, columns});               \
     }
-DISTANCES(wide, true, WIDE)
-DISTANCES(ragged, false, SLIM)
+DISTANCES(wide, true)
+DISTANCES(ragged, false)
 
 // Of 32 pairs: sum of cos² and of ln(1 - cos²) over those of two classes; 1 - cos² = s (4 - s) / 4 keeps its digits.
 struct Moments {
@@ -71,14 +71,14 @@ struct Moments {
     }
 };
 
-#define MOMENTS(SUFFIX, ALIGNED, TILE)                                                                                 \
+#define MOMENTS(SUFFIX, ALIGNED)                                                                                       \
     extern "C" __global__ void __launch_bounds__(PRODUCT_THREADS, BLOCKS)                                              \
         moments_##SUFFIX(const float *x, const float *y, const float *xx, const float *yy, const u32 *labels,          \
                          float2 *out, u32 first, u32 rows, u32 columns, u32 dim) {                                     \
-        PAIRS(ALIGNED, TILE, (Moments{out, Sides{x, y, xx, yy, dim}, labels, first, rows, columns}));                  \
+        pairs<ALIGNED>(x, y, rows, columns, dim, Moments{out, Sides{x, y, xx, yy, dim}, labels, first, rows, columns});\
     }
-MOMENTS(wide, true, WIDE)
-MOMENTS(ragged, false, SLIM)
+MOMENTS(wide, true)
+MOMENTS(ragged, false)
 
 // fields[row, 0..2] = sums over the blocks of a row; a warp a row.
 extern "C" __global__ void __launch_bounds__(32 * ROW_WARPS)

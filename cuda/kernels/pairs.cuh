@@ -37,9 +37,13 @@ struct Sides {
     }
 };
 
-// The tile of this block: every row of x with every row of y, `result` gets the products.
-#define PAIRS(ALIGNED, TILE, RESULT)                                                                                   \
-    product<TILE>(Rows<ALIGNED>{x, rows, dim}, Rows<ALIGNED>{y, columns, dim}, RESULT, dim, dim)
+// The tile of this block: every row of x with every row of y; `result` gets the products, rows are whole quads or not.
+template <bool ALIGNED, class Result>
+__device__ void pairs(const float *x, const float *y, u32 rows, u32 columns, u32 dim, Result result) {
+    Rows<ALIGNED> a = {x, rows, dim}, b = {y, columns, dim};
+    if (ALIGNED) product<WIDE>(a, b, result, dim, dim);
+    else product<SLIM>(a, b, result, dim, dim);
+}
 
 // Sum and largest over the eight threads that hold 32 consecutive columns of one row of a tile; a fixed tree.
 __device__ inline float octet_sum(float v) {

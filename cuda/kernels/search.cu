@@ -13,8 +13,8 @@
 // 1 + 128 units in the last place: closer squared distances are ties, and go against the query.
 #define SLACK (1 + 128 * 1.1920929e-7f)
 
-// Where a query's list of matches lies: `begin` in its strip's lists, `members` of its class among the candidates.
-// Lists: matches[begin ..] and nearer[begin ..], one for each match; ranks take the place of `nearer`.
+// ranks[list_begins[row] ..]: the places of the matches of a query, from 1, increasing. `class_begins` and `class_ends`
+// say where its class lies among `members`, the candidates by class; `matches` is memory, as long as the ranks.
 extern "C" __global__ void __launch_bounds__(TEAM)
     rank(const float *strip, const u32 *query_labels, const u32 *labels, const u32 *class_begins,
          const u32 *class_ends, const u32 *members, const u32 *list_begins, float *matches, u32 *ranks, u32 first,
@@ -22,7 +22,7 @@ extern "C" __global__ void __launch_bounds__(TEAM)
     __shared__ u32 part[TEAM];
     u32 query = first + blockIdx.x, self = leave_self_out ? query : NONE, label = query_labels[query];
     const float *squared = strip + (size_t)blockIdx.x * columns;
-    u32 begin = list_begins[query] - list_begins[first], len = list_begins[query + 1] - list_begins[query];
+    u32 begin = list_begins[blockIdx.x], len = list_begins[blockIdx.x + 1] - begin;
     if (len == 0) return;
     matches += begin;
     ranks += begin;

@@ -109,8 +109,10 @@ extern "C" __global__ void __launch_bounds__(32 * ROW_WARPS)
         active = (values[0] > 0) + (values[1] > 0);
     }
     if (lane < PULLS) {
-        shares[(size_t)at * PULLS + lane] = pulls[lane];
-        if (pulls[lane] != 0) {
+        // By selection: an index that is not known beforehand would send the array to memory.
+        float own = lane == 0 ? pulls[0] : lane == 1 ? pulls[1] : lane == 2 ? pulls[2] : pulls[3];
+        shares[(size_t)at * PULLS + lane] = own;
+        if (own != 0) {
             uint2 ends = ends_of(tuple, lane);
             atomicAdd(counts + ends.x, 1);
             atomicAdd(counts + ends.y, 1);
