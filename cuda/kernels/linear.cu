@@ -31,27 +31,25 @@ LINEAR(wide, true, WIDE)
 LINEAR(slim, true, SLIM)
 LINEAR(ragged, false, SLIM)
 
-// out[i] = sum over the chunks of k of partial[chunk, i], in order, plus the bias of its column.
-extern "C" __global__ void __launch_bounds__(POINTS)
+// out[i] = sum over the chunks of k of partial[chunk, i], plus the bias of its column: each thread of a group takes
+// every eighth chunk, in order, and the group joins them in order.
+extern "C" __global__ void __launch_bounds__(GROUP_X *GROUP_Y)
     join(const float *partial, const float *bias, float *out, u32 with_bias, u32 chunks, u32 count, u32 columns) {
-    u32 i = thread_index();
-    if (i >= count) return;
-    double sum = with_bias ? bias[i % columns] : 0.0;
-    for (u32 chunk = 0; chunk < chunks; ++chunk) sum += partial[(size_t)chunk * count + i];
-    out[i] = (float)sum;
+    u32 i = blockIdx.x * GROUP_X + threadIdx.x;
+    double sum = 0;
+    if (i < count)
+        for (u32 chunk = threadIdx.y; chunk < chunks; chunk += GROUP_Y) sum += partial[(size_t)chunk * count + i];
+    sum = group_sum(sum);
+    if (threadIdx.y == 0 && i < count) out[i] = (float)(with_bias ? sum + bias[i % columns] : sum);
 }
 
-// sums[c] = sum over r of x[r, c]: a block holds 32 columns, its 8 rows of threads take every eighth row.
-extern "C" __global__ void __launch_bounds__(256) column_sums(const float *x, float *sums, u32 rows, u32 columns) {
-    __shared__ double part[8][32];
-    u32 column = blockIdx.x * 32 + threadIdx.x;
+// sums[c] = sum over r of x[r, c]: each thread of a group takes every eighth row.
+extern "C" __global__ void __launch_bounds__(GROUP_X *GROUP_Y)
+    column_sums(const float *x, float *sums, u32 rows, u32 columns) {
+    u32 column = blockIdx.x * GROUP_X + threadIdx.x;
     double sum = 0;
     if (column < columns)
-        for (u32 r = threadIdx.y; r < rows; r += 8) sum += x[(size_t)r * columns + column];
-    part[threadIdx.y][threadIdx.x] = sum;
-    __syncthreads();
-    if (threadIdx.y == 0 && column < columns) {
-        for (u32 y = 1; y < 8; ++y) sum += part[y][threadIdx.x];
-        sums[column] = (float)sum;
-    }
+        for (u32 r = threadIdx.y; r < rows; r += GROUP_Y) sum += x[(size_t)r * columns + column];
+    sum = group_sum(sum);
+    if (threadIdx.y == 0 && column < columns) sums[column] = (float)sum;
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use cudarc::driver::sys::CUdevice_attribute;
 use cudarc::driver::{CudaContext, CudaFunction, CudaModule, CudaStream};
 use cudarc::nvrtc::Ptx;
 
@@ -47,6 +48,8 @@ pub struct Cuda {
     device: String,
     context: Arc<CudaContext>,
     stream: Arc<CudaStream>,
+    /// Whether the device may still read the host's memory after a copy from there was queued.
+    reads_host_memory: bool,
     cache: Mutex<Cache>,
     scratch: Mutex<Scratch>,
 }
@@ -80,11 +83,16 @@ impl Cuda {
         }
         let device = context.name().map_err(failed_to("name the GPU"))?;
         let stream = launch::single_stream(&context).map_err(failed_to("make a stream"))?;
+        // Where the driver does not say, the slow answer is the safe one.
+        let reads_host_memory = !context
+            .attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS)
+            .is_ok_and(|answer| answer == 0);
         Ok(Self {
             name: format!("cuda:{ordinal}"),
             device,
             context,
             stream,
+            reads_host_memory,
             cache: Mutex::default(),
             scratch: Mutex::default(),
         })
@@ -109,8 +117,25 @@ impl Cuda {
         self.stream.synchronize().map_err(failed_to("finish the work queued on the GPU"))
     }
 
+    /// To be called after a copy from ordinary host memory was queued, before that memory may change.
+    ///
+    /// Most drivers have read it by then. On a device that reaches such memory by itself the copy may run later.
+    pub(crate) fn host_memory_was_read(&self) -> Result<(), Error> {
+        if self.reads_host_memory { self.synchronize() } else { Ok(()) }
+    }
+
     pub(crate) fn stream(&self) -> &Arc<CudaStream> {
         &self.stream
+    }
+
+    /// Panics if an array lives on another stream than this, and so belongs to another [`Cuda`]: nothing would order its
+    /// uses there and here.
+    pub(crate) fn check_own(&self, stream: &Arc<CudaStream>) {
+        assert!(
+            Arc::ptr_eq(stream, &self.stream),
+            "this array was made by another `Cuda` than {}",
+            self.name
+        );
     }
 
     /// Memory for partial sums. Held while an operation queues its kernels; since all of them run in order on one
@@ -187,7 +212,7 @@ mod tests {
     fn arguments_that_a_kernel_does_not_take_do_not_reach_it() {
         let Some(cuda) = device() else { return };
         let buffer = cuda.zeros(4).unwrap();
-        let wrong = || cuda.launch("relu", launch::Grid::points(4), [buffer.read(4).into(), 4_u32.into()]);
+        let wrong = || cuda.launch("relu", launch::Grid::spans(4), [buffer.read(4).into(), 4_u32.into()]);
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(wrong)).is_err());
     }
 }

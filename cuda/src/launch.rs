@@ -9,7 +9,8 @@
 use std::sync::Arc;
 
 use cudarc::driver::{
-    CudaContext, CudaStream, CudaView, CudaViewMut, DriverError, LaunchConfig, PushKernelArg, sys,
+    CudaContext, CudaStream, CudaView, CudaViewMut, DeviceSlice, DriverError, LaunchConfig, PushKernelArg,
+    sys,
 };
 
 use crate::device::Cuda;
@@ -34,8 +35,8 @@ pub(crate) fn driver_version() -> Result<i32, DriverError> {
 
 /// The one stream of a context, without the events that cudarc would keep for each array.
 pub(crate) fn single_stream(context: &Arc<CudaContext>) -> Result<Arc<CudaStream>, DriverError> {
-    // SAFETY: events order work between streams; all our work is queued on the one stream made here, and arrays are
-    // freed on it too.
+    // SAFETY: events order work between streams. An array lives on the one stream made here: its `Cuda` refuses arrays
+    // of other streams (`check_own`), and it is freed on that stream too.
     unsafe { context.disable_event_tracking() };
     context.new_stream()
 }
@@ -77,6 +78,19 @@ impl Arg<'_> {
             _ => Kind::Pointer,
         }
     }
+
+    /// The stream that an array belongs to.
+    fn stream(&self) -> Option<&Arc<CudaStream>> {
+        match self {
+            Self::Floats(view) => Some(view.stream()),
+            Self::FloatsMut(view) => Some(view.stream()),
+            Self::Doubles(view) => Some(view.stream()),
+            Self::DoublesMut(view) => Some(view.stream()),
+            Self::Words(view) => Some(view.stream()),
+            Self::WordsMut(view) => Some(view.stream()),
+            Self::Count(_) | Self::Number(_) => None,
+        }
+    }
 }
 
 /// Blocks of a launch in each direction, and threads of a block.
@@ -90,6 +104,22 @@ impl Grid {
     /// Threads of a block that works number by number.
     const POINTS: u32 = 256;
 
+    /// Numbers that one thread of a pointwise kernel takes.
+    const EACH: u32 = 4;
+
+    /// A thread for each few of `count` numbers: as `Span` in `kernels/common.cuh`.
+    pub(crate) fn spans(count: u32) -> Self {
+        Self { blocks: (count.div_ceil(Self::POINTS * Self::EACH), 1, 1), threads: (Self::POINTS, 1) }
+    }
+
+    /// Numbers of a block that joins sums, and threads that share each: GROUP_X and GROUP_Y in `kernels/common.cuh`.
+    pub(crate) const GROUP: (u32, u32) = (32, 8);
+
+    /// A group of threads for each of `count` sums.
+    pub(crate) fn groups(count: u32) -> Self {
+        Self { blocks: (count.div_ceil(Self::GROUP.0), 1, 1), threads: Self::GROUP }
+    }
+
     /// One thread for each of `count` numbers.
     pub(crate) fn points(count: u32) -> Self {
         Self { blocks: (count.div_ceil(Self::POINTS), 1, 1), threads: (Self::POINTS, 1) }
@@ -99,7 +129,7 @@ impl Grid {
 impl Cuda {
     /// Queues a kernel. A grid without blocks is no work.
     ///
-    /// Panics if the arguments are not those that the kernel declares.
+    /// Panics if the arguments are not those that the kernel declares, or an array is of another [`Cuda`].
     pub(crate) fn launch<const N: usize>(
         &self,
         kernel: &'static str,
@@ -113,6 +143,7 @@ impl Cuda {
             "{kernel} takes {:?}",
             loaded.declaration.signature
         );
+        args.iter().filter_map(Arg::stream).for_each(|stream| self.check_own(stream));
         assert_eq!(grid.threads.0 * grid.threads.1, loaded.declaration.threads, "threads of {kernel}");
         let (x, y, z) = grid.blocks;
         if x == 0 || y == 0 || z == 0 {
@@ -136,8 +167,8 @@ impl Cuda {
             block_dim: (grid.threads.0, grid.threads.1, 1),
             shared_mem_bytes: 0,
         };
-        // SAFETY: the kernel is from our own PTX; number and kinds of its arguments were compared with its signature,
-        // and the operation that calls took views as long as the counts say (see the head of this file).
+        // SAFETY: the kernel is from our own PTX; number and kinds of its arguments were compared with its signature;
+        // its arrays are of this stream, so what is queued before and after them is in order; and the operation that calls took views as long as the counts say (see the head of this file).
         unsafe { builder.launch(config) }.map_err(failed)?;
         Ok(())
     }

@@ -97,7 +97,7 @@ impl Cuda {
         let stand_in = partial.slice(..);
         self.launch(
             "join",
-            Grid::points(cut.len as u32),
+            Grid::groups(cut.len as u32),
             [
                 partial.into(),
                 bias.map_or(stand_in, |bias| bias.read(cut.columns as usize)).into(),
@@ -198,7 +198,7 @@ impl Cuda {
     ) -> Result<(), Error> {
         self.launch(
             "column_sums",
-            Grid { blocks: (count(columns)?.div_ceil(32), 1, 1), threads: (32, 8) },
+            Grid::groups(count(columns)?),
             [
                 x.read(rows * columns).into(),
                 sums.write(columns).into(),

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cudarc::driver::{CudaSlice, CudaView, CudaViewMut, DeviceRepr, DriverError, ValidAsZeroBits};
+use cudarc::driver::{
+    CudaSlice, CudaView, CudaViewMut, DeviceRepr, DeviceSlice, DriverError, ValidAsZeroBits,
+};
 
 use crate::device::Cuda;
 use crate::error::{DriverFailure, Error, failed_to};
@@ -180,21 +182,24 @@ impl Cuda {
         Ok(words)
     }
 
-    /// Copies `host` to an array of the device that is as long.
-    pub(crate) fn send<T: DeviceRepr>(&self, host: &[T], view: &mut CudaViewMut<'_, T>) -> Result<(), Error> {
-        if host.is_empty() {
-            return Ok(());
-        }
-        self.stream().memcpy_htod(host, view).map_err(failed_to("copy to the GPU"))
-    }
-
     /// Zeros, before what is queued next.
     pub(crate) fn clear(&self, words: &mut CudaViewMut<'_, u32>) -> Result<(), Error> {
         self.stream().memset_zeros(words).map_err(failed_to("clear memory"))
     }
 
+    /// Copies `host` to the start of an array of the device.
+    pub(crate) fn send<T: DeviceRepr>(&self, host: &[T], view: &mut CudaViewMut<'_, T>) -> Result<(), Error> {
+        self.check_own(view.stream());
+        if host.is_empty() {
+            return Ok(());
+        }
+        self.stream().memcpy_htod(host, view).map_err(failed_to("copy to the GPU"))?;
+        self.host_memory_was_read()
+    }
+
     /// Copies an array of the device to `host` and waits for it.
     pub(crate) fn fetch<T: DeviceRepr>(&self, view: &CudaView<'_, T>, host: &mut [T]) -> Result<(), Error> {
+        self.check_own(view.stream());
         if !host.is_empty() {
             self.stream().memcpy_dtoh(view, host).map_err(failed_to("copy from the GPU"))?;
         }

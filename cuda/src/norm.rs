@@ -7,11 +7,10 @@ use crate::error::Error;
 use crate::launch::Grid;
 use crate::memory::{Buffer, count};
 
-/// Channels of a block and rows of threads in it, rows that an elementwise thread takes: as in `kernels/norm.cu`.
-const BLOCK: (u32, u32) = (32, 8);
+/// Rows that an elementwise thread takes: as in `kernels/norm.cu`.
 const STEPS: usize = 4;
-/// Blocks that fill a large device twice over; a constant, so that results do not depend on the device.
-const BLOCKS_WANTED: usize = 256;
+/// Blocks of 256 threads that fill a large device; a constant, so that results do not depend on the device.
+const BLOCKS_WANTED: usize = 1024;
 /// Rows that make a block of sums worth its start.
 const ROWS_LEAST: usize = 64;
 
@@ -32,12 +31,12 @@ struct Cut {
 impl Cut {
     fn new(shape: NormShape<f32>) -> Result<Self, Error> {
         let NormShape { rows, channels, .. } = shape;
-        let across = channels.div_ceil(BLOCK.0 as usize);
+        let across = channels.div_ceil(Grid::GROUP.0 as usize);
         let wanted = (BLOCKS_WANTED / across.max(1)).clamp(1, rows.div_ceil(ROWS_LEAST).max(1));
         let chunk = rows.div_ceil(wanted).max(1);
         let chunks = rows.div_ceil(chunk);
         let grid = |down: usize| -> Result<Grid, Error> {
-            Ok(Grid { blocks: (count(down)?, count(across)?, 1), threads: BLOCK })
+            Ok(Grid { blocks: (count(down)?, count(across)?, 1), threads: Grid::GROUP })
         };
         Ok(Self {
             rows: count(rows)?,
@@ -46,8 +45,8 @@ impl Cut {
             chunk: count(chunk)?,
             chunks,
             sums: grid(chunks)?,
-            elementwise: grid(rows.div_ceil(BLOCK.1 as usize * STEPS))?,
-            joins: Grid::points(count(channels)?),
+            elementwise: grid(rows.div_ceil(Grid::GROUP.1 as usize * STEPS))?,
+            joins: Grid::groups(count(channels)?),
         })
     }
 }

@@ -22,7 +22,7 @@ impl Cuda {
         let n = count(len)?;
         self.launch(
             "adam",
-            Grid::points(n),
+            Grid::spans(n),
             [
                 w.write(len).into(),
                 g.read(len).into(),
@@ -51,7 +51,7 @@ impl Cuda {
         let n = count(len)?;
         self.launch(
             "sgd",
-            Grid::points(n),
+            Grid::spans(n),
             [
                 w.write(len).into(),
                 g.read(len).into(),

@@ -9,7 +9,7 @@ impl Cuda {
     /// `y = max(x, 0)` on the first `len` numbers.
     pub fn relu(&self, len: usize, x: &Buffer, y: &mut Buffer) -> Result<(), Error> {
         let n = count(len)?;
-        self.launch("relu", Grid::points(n), [x.read(len).into(), y.write(len).into(), n.into()])
+        self.launch("relu", Grid::spans(n), [x.read(len).into(), y.write(len).into(), n.into()])
     }
 
     /// `dx = dy` where `y > 0`, else 0.
@@ -17,7 +17,7 @@ impl Cuda {
         let n = count(len)?;
         self.launch(
             "relu_backward",
-            Grid::points(n),
+            Grid::spans(n),
             [y.read(len).into(), dy.read(len).into(), dx.write(len).into(), n.into()],
         )
     }

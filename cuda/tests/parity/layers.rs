@@ -7,11 +7,12 @@ use crate::bench::{
     check, device, fresh, numbers, twice, up,
 };
 
-fn norm_agrees(rows: usize, channels: usize) {
+fn norm_agrees(rows: usize, channels: usize, spoil: impl Fn(&mut [f32])) {
     let Some(cuda) = device() else { return };
     let shape = NormShape { rows, channels, epsilon: 1e-5 };
     // Off centre, so that a variance from plain sums of squares would lose digits.
-    let x: Vec<f32> = numbers(1, rows * channels).iter().map(|v| 0.01 * v + 3.0).collect();
+    let mut x: Vec<f32> = numbers(1, rows * channels).iter().map(|v| 0.01 * v + 3.0).collect();
+    spoil(&mut x);
     let (affine, dy) = (numbers(2, 2 * channels), numbers(3, x.len()));
     let running: Vec<f32> = numbers(4, 2 * channels).iter().map(|v| v.abs()).collect();
     let (mut y, mut inferred, mut saved) = (vec![0.0; x.len()], vec![0.0; x.len()], vec![0.0; 2 * channels]);
@@ -44,15 +45,20 @@ fn norm_agrees(rows: usize, channels: usize) {
 
 #[test]
 fn norms_agree() {
-    for (rows, channels) in [(1, 1), (2, 3), (9, 32), (65, 33), (200, 5), (131, 70)] {
-        norm_agrees(rows, channels);
+    for (rows, channels) in [(1, 1), (2, 3), (9, 32), (65, 33), (200, 5), (131, 70), (700, 3)] {
+        norm_agrees(rows, channels, |_| ());
     }
+}
+
+#[test]
+fn a_channel_with_nan_is_nan_and_its_neighbours_are_not() {
+    norm_agrees(20, 3, |x| x[3 * 7 + 1] = f32::NAN);
 }
 
 #[test]
 fn relu_and_its_gradient_agree_bit_for_bit() {
     let Some(cuda) = device() else { return };
-    for len in [0, 1, 255, 257, 1000] {
+    for len in [0, 1, 255, 257, 1023, 1025, 3000] {
         let mut x = numbers(1, len);
         let dy = numbers(2, len);
         // Kinks of both signs, and NaN, which is not above zero.
@@ -114,7 +120,7 @@ fn pools_and_their_gradients_agree_bit_for_bit() {
 #[test]
 fn steps_of_both_optimisers_agree_bit_for_bit() {
     let Some(cuda) = device() else { return };
-    let len = 300;
+    let len = 1300;
     let (w, g) = (numbers(1, len), numbers(2, len));
     let adam = |step| AdamStep { rate: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, decay: 0.05, step };
     let sgd = SgdStep { rate: 0.1, momentum: 0.9, decay: 1e-3 };

@@ -54,6 +54,8 @@ fn linear_layers_of_whole_quads_agree() {
 fn linear_layers_whose_sums_are_cut_into_chunks_agree() {
     linear_agrees(5, 300, 8);
     linear_agrees(150, 12, 40);
+    linear_agrees(130, 132, 68);
+    linear_agrees(1000, 4, 4);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use nearfar_core::BatchError;
 use nearfar_core::kernel::{Backend, scalar::Reference};
-use nearfar_cuda::Error;
+use nearfar_cuda::{Cuda, Error};
 
 use crate::bench::{Tolerance::Statistics, check, device, fresh, numbers, twice, up};
 
@@ -80,4 +80,25 @@ fn more_memory_than_there_is_is_an_error_with_its_size() {
         Err(Error::OutOfMemory { bytes }) => assert_eq!(bytes, 4 << 50),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn arrays_of_another_backend_on_the_same_device_are_refused() {
+    let Some(cuda) = device() else { return };
+    let other = Cuda::new(0).unwrap();
+    let (theirs, mut ours) = (other.zeros(4).unwrap(), cuda.zeros(4).unwrap());
+    let panics =
+        |work: &mut dyn FnMut()| std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err();
+    assert!(panics(&mut || cuda.relu(4, &theirs, &mut ours).unwrap()));
+    assert!(panics(&mut || cuda.download(&theirs, &mut [0.0; 4]).unwrap()));
+    assert!(panics(&mut || other.upload(&[0.0; 4], &mut ours).unwrap()));
+    assert!(!panics(&mut || cuda.download(&ours, &mut [0.0; 4]).unwrap()));
+}
+
+#[test]
+fn a_buffer_that_is_too_short_is_refused() {
+    let Some(cuda) = device() else { return };
+    let (x, mut y) = (cuda.zeros(8).unwrap(), cuda.zeros(7).unwrap());
+    let refused = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| cuda.relu(8, &x, &mut y)));
+    assert!(refused.is_err());
 }
