@@ -201,8 +201,9 @@ fn metric<B: Backend<f32>>(backend: &B) -> Result<Named, B::Error> {
         list.push((loss_name, [&gradients.concat()[..], &[loss.loss as f32]].concat()));
     }
     let search = SearchView { embeddings: &embeddings, labels: &labels, count };
-    let ranks = backend.match_ranks(dim, search, None)?;
-    list.push(("match_ranks", ranks.ranks.iter().map(|&rank| rank as f32).collect()));
+    let ranks = backend.match_ranks(dim, 8, search, None)?;
+    let places = (0..count).flat_map(|query| ranks.places(query)).map(|place| place as f32);
+    list.push(("match_ranks", places.collect()));
     let nearest = backend.nearest(dim, 4, search, None)?;
     list.push(("nearest", nearest.iter().map(|&i| i as f32).collect()));
     Ok(list)

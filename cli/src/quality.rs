@@ -61,7 +61,8 @@ pub fn retrieval<T: Scalar, B: Backend<T>>(
     let mut buffer = backend.zeros(embeddings.len())?;
     backend.upload(embeddings, &mut buffer)?;
     let view = SearchView { embeddings: &buffer, labels, count: labels.len() };
-    Ok(Retrieval::of(&backend.match_ranks(dim, view, None)?, ranks))
+    let depth = ranks.iter().copied().max().unwrap_or(0);
+    Ok(Retrieval::of(&backend.match_ranks(dim, depth, view, None)?, ranks))
 }
 
 /// [`retrieval`] as a record.

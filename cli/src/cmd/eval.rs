@@ -18,6 +18,7 @@ pub(super) fn run(args: &EvalArgs, common: &Common) -> Result<Answer> {
     let count = set.labels.len();
     let mut buffer = backend.zeros(set.values.len())?;
     backend.upload(&set.values, &mut buffer)?;
+    let depth = args.k.iter().copied().max().unwrap_or(0);
     let gallery = SearchView { embeddings: &buffer, labels: &set.labels, count };
     let ranks = match (&args.queries, &args.query_labels) {
         (Some(embeddings), Some(labels)) => {
@@ -39,9 +40,9 @@ pub(super) fn run(args: &EvalArgs, common: &Common) -> Result<Answer> {
             let mut queries = backend.zeros(values.len())?;
             backend.upload(&values, &mut queries)?;
             let queries = SearchView { embeddings: &queries, labels: &labels, count: labels.len() };
-            backend.match_ranks(dim, queries, Some(gallery))?
+            backend.match_ranks(dim, depth, queries, Some(gallery))?
         }
-        _ => backend.match_ranks(set.dim, gallery, None)?,
+        _ => backend.match_ranks(set.dim, depth, gallery, None)?,
     };
     let quality = Retrieval::of(&ranks, &args.k);
     let key = Key::new(common.seed.unwrap_or(0), Stream::Cluster, 0);

@@ -265,10 +265,11 @@ macro_rules! host_backend {
             fn match_ranks(
                 &self,
                 dim: usize,
+                depth: usize,
                 queries: SearchView<'_, Vec<T>>,
                 candidates: Option<SearchView<'_, Vec<T>>>,
             ) -> Result<MatchRanks, BatchError> {
-                Ok(self.run(|| rows::match_ranks(&self.rows(), dim, queries, candidates)))
+                Ok(self.run(|| self.rows().match_ranks(dim, depth, queries, candidates)))
             }
 
             fn nearest(
@@ -278,7 +279,7 @@ macro_rules! host_backend {
                 queries: SearchView<'_, Vec<T>>,
                 candidates: Option<SearchView<'_, Vec<T>>>,
             ) -> Result<Vec<u32>, BatchError> {
-                Ok(self.run(|| rows::nearest(&self.rows(), dim, k, queries, candidates)))
+                Ok(self.run(|| self.rows().nearest(dim, k, queries, candidates)))
             }
         }
     };

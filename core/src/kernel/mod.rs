@@ -8,6 +8,7 @@
 //! Buffers may be longer than an operation needs (a smaller last batch); the shapes say what is used.
 
 mod host;
+mod places;
 mod rows;
 pub mod scalar;
 
@@ -21,6 +22,8 @@ use crate::batch::BatchError;
 use crate::loss::{LossReport, Objective};
 use crate::rng::Key;
 use crate::sample::{Draw, DrawReport};
+
+pub use places::MatchRanks;
 
 /// Shape of a fully connected layer on a batch: `y [rows, outputs] = x [rows, inputs] w [inputs, outputs] + b`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,18 +148,6 @@ impl<B> Clone for SearchView<'_, B> {
     }
 }
 impl<B> Copy for SearchView<'_, B> {}
-
-/// For each query, the places of its matches among all candidates, nearest first, from 1.
-///
-/// A candidate of another class that is exactly as far as a match stands before it: ties are broken against the
-/// query, so that a collapsed embedding scores near zero.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MatchRanks {
-    /// `ranks[offsets[q]..offsets[q + 1]]` are the places for query q, increasing.
-    pub offsets: Vec<usize>,
-    /// The places, query after query.
-    pub ranks: Vec<u32>,
-}
 
 /// What the negatives of a batch look like; the mean of cos² gives the effective dimension, and the moments of the
 /// distance the maximum-likelihood one.
@@ -418,9 +409,13 @@ pub trait Backend<T: Scalar> {
 
     /// Ranks of the matches of each query among the candidates; without `candidates` each query is searched among
     /// the other queries, itself left out by index. No array of queries x candidates is kept.
+    ///
+    /// Places beyond `depth` and beyond the number of matches of a query are left out: the larger of the two is where
+    /// Recall@`depth`, R-precision and MAP@R end.
     fn match_ranks(
         &self,
         dim: usize,
+        depth: usize,
         queries: SearchView<'_, Self::Buffer>,
         candidates: Option<SearchView<'_, Self::Buffer>>,
     ) -> Result<MatchRanks, Self::Error>;

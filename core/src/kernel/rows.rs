@@ -29,6 +29,34 @@ pub(super) trait RowSource {
         candidates: Embeddings<'_, T>,
         work: impl Fn(usize, &mut [T]) -> R + Sync,
     ) -> Vec<R>;
+
+    /// As [`Backend::match_ranks`](super::Backend::match_ranks); row by row, where there is no better way.
+    fn match_ranks<T: Scalar>(
+        &self,
+        dim: usize,
+        depth: usize,
+        queries: SearchView<'_, Vec<T>>,
+        candidates: Option<SearchView<'_, Vec<T>>>,
+    ) -> MatchRanks
+    where
+        Self: Sized,
+    {
+        match_ranks(self, dim, depth, queries, candidates)
+    }
+
+    /// As [`Backend::nearest`](super::Backend::nearest); row by row, where there is no better way.
+    fn nearest<T: Scalar>(
+        &self,
+        dim: usize,
+        k: usize,
+        queries: SearchView<'_, Vec<T>>,
+        candidates: Option<SearchView<'_, Vec<T>>>,
+    ) -> Vec<u32>
+    where
+        Self: Sized,
+    {
+        nearest(self, dim, k, queries, candidates)
+    }
 }
 
 pub(super) fn normalize<T: Scalar>(count: usize, dim: usize, z: &[T], x: &mut [T]) -> Result<(), BatchError> {
@@ -148,21 +176,19 @@ fn search<'a, T: Scalar>(dim: usize, view: SearchView<'a, Vec<T>>) -> Embeddings
 pub(super) fn match_ranks<T: Scalar>(
     source: &impl RowSource,
     dim: usize,
+    depth: usize,
     queries: SearchView<'_, Vec<T>>,
     candidates: Option<SearchView<'_, Vec<T>>>,
 ) -> MatchRanks {
     let among = candidates.unwrap_or(queries);
     let itself = candidates.is_none();
     let rows = source.map(search(dim, queries), search(dim, among), |query, squared| {
-        let mut ranks = Vec::new();
-        rank_row(queries.labels[query], itself.then_some(query), among.labels, squared, &mut ranks);
+        let mut ranks = MatchRanks::default();
+        rank_row(queries.labels[query], itself.then_some(query), among.labels, squared, depth, &mut ranks);
         ranks
     });
-    let mut all = MatchRanks { offsets: vec![0], ranks: Vec::new() };
-    for row in rows {
-        all.ranks.extend(row);
-        all.offsets.push(all.ranks.len());
-    }
+    let mut all = MatchRanks::default();
+    rows.iter().for_each(|row| all.push_from(row, 0));
     all
 }
 

@@ -14,7 +14,13 @@ use crate::kernel::MatchRanks;
 /// better, as pairs nearer than \[R2\] allows are recomputed.
 const TIE_ULPS: f64 = 128.0;
 
-/// Appends to `ranks` the places, from 1, of the samples with `label` among all candidates, nearest first.
+/// What the squared distance of a match is multiplied by: what lies within is as far as it, or nearer.
+pub(crate) fn tie_slack<T: Scalar>() -> T {
+    T::from_f64(1.0 + TIE_ULPS * T::EPSILON.to_f64())
+}
+
+/// Appends to `ranks` a query: the places, from 1, of the samples with `label` among all candidates, up to the larger
+/// of `depth` and their number.
 ///
 /// `squared` are the squared distances from the query to every candidate, `itself` the index of the query if it is
 /// one of them.
@@ -23,24 +29,26 @@ pub(crate) fn rank_row<T: Scalar>(
     itself: Option<usize>,
     labels: &[u32],
     squared: &[T],
-    ranks: &mut Vec<u32>,
+    depth: usize,
+    ranks: &mut MatchRanks,
 ) {
     let others = || labels.iter().zip(squared).enumerate().filter(move |&(j, _)| Some(j) != itself);
     let mut matches: Vec<T> = others().filter(|(_, (l, _))| **l == label).map(|(_, (_, d))| *d).collect();
     matches.sort_unstable_by(|a, b| a.partial_cmp(b).unwrap_or(core::cmp::Ordering::Equal));
-    let slack = T::from_f64(1.0 + TIE_ULPS * T::EPSILON.to_f64());
-    matches.iter_mut().for_each(|m| *m *= slack);
-    let Some(&last) = matches.last() else { return };
+    matches.iter_mut().for_each(|m| *m *= tie_slack());
+    let Some(&last) = matches.last() else { return ranks.push(0, []) };
     // nearer[i]: samples of other classes that stand before match i but not before match i - 1.
     let mut nearer = alloc::vec![0_u32; matches.len()];
     for (_, (_, &distance)) in others().filter(|(_, (l, d))| **l != label && !(last < **d)) {
         nearer[matches.partition_point(|&m| m < distance)] += 1;
     }
     let mut before = 0;
-    for (place, nearer) in (1..).zip(&nearer) {
+    let places = (1..).zip(&nearer).map(|(place, nearer)| {
         before += nearer;
-        ranks.push(place + before);
-    }
+        place + before
+    });
+    let last = depth.max(matches.len());
+    ranks.push(matches.len() as u32, places.take_while(|&place| place as usize <= last));
 }
 
 /// The `k` nearest candidates of a query, itself left out, nearest first, the lower index first among equals.
@@ -76,12 +84,15 @@ pub struct Retrieval {
 }
 
 impl Retrieval {
-    /// Means over all queries; `ks` are the ranks of Recall@K.
+    /// Means over all queries; `ks` are the ranks of Recall@K, none beyond the depth to which places are listed.
     ///
     /// ```
     /// use nearfar_core::{kernel::MatchRanks, metric::retrieval::Retrieval};
     /// // Query 0 finds its two matches at places 1 and 3; query 1 its only match at place 2; query 2 has none.
-    /// let ranks = MatchRanks { offsets: vec![0, 2, 3, 3], ranks: vec![1, 3, 2] };
+    /// let mut ranks = MatchRanks::default();
+    /// ranks.push(2, [1, 3]);
+    /// ranks.push(1, [2]);
+    /// ranks.push(0, []);
     /// let quality = Retrieval::of(&ranks, &[1, 2]);
     /// assert_eq!(quality.recall, [0.5, 1.0]);
     /// assert_eq!(quality.r_precision, 0.25); // (1/2 + 0/1) / 2
@@ -91,22 +102,26 @@ impl Retrieval {
     #[must_use]
     pub fn of(ranks: &MatchRanks, ks: &[usize]) -> Self {
         let mut sums = Self { recall: alloc::vec![0.0; ks.len()], ..Self::default() };
-        for bounds in ranks.offsets.windows(2) {
-            let places = &ranks.ranks[bounds[0]..bounds[1]];
-            let Some(&first) = places.first() else {
+        for query in 0..ranks.count() {
+            let r = ranks.matches(query);
+            if r == 0 {
                 sums.without_match += 1;
                 continue;
-            };
-            sums.queries += 1;
-            for (recall, &k) in sums.recall.iter_mut().zip(ks) {
-                *recall += f64::from(first as usize <= k);
             }
-            sums.precision_at_1 += f64::from(first == 1);
-            let r = places.len();
-            let within = places.iter().take_while(|&&place| place as usize <= r);
-            sums.r_precision += within.clone().count() as f64 / r as f64;
-            let precisions = (1_u32..).zip(within).map(|(found, &place)| f64::from(found) / f64::from(place));
-            sums.map_at_r += precisions.sum::<f64>() / r as f64;
+            sums.queries += 1;
+            let first = ranks.places(query).next();
+            for (recall, &k) in sums.recall.iter_mut().zip(ks) {
+                *recall += f64::from(first.is_some_and(|first| first as usize <= k));
+            }
+            sums.precision_at_1 += f64::from(first == Some(1));
+            let within = ranks.places(query).take_while(|&place| place <= r);
+            let mut found = 0_u32;
+            let precisions = within.map(|place| {
+                found += 1;
+                f64::from(found) / f64::from(place)
+            });
+            sums.map_at_r += precisions.sum::<f64>() / f64::from(r);
+            sums.r_precision += f64::from(found) / f64::from(r);
         }
         let scale = if sums.queries > 0 { 1.0 / sums.queries as f64 } else { 0.0 };
         let means = [&mut sums.precision_at_1, &mut sums.r_precision, &mut sums.map_at_r];
@@ -122,9 +137,9 @@ mod tests {
     use super::*;
 
     fn ranks(label: u32, itself: Option<usize>, labels: &[u32], squared: &[f64]) -> Vec<u32> {
-        let mut ranks = Vec::new();
-        rank_row(label, itself, labels, squared, &mut ranks);
-        ranks
+        let mut ranks = MatchRanks::default();
+        rank_row(label, itself, labels, squared, squared.len(), &mut ranks);
+        ranks.places(0).collect()
     }
 
     #[test]

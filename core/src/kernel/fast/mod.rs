@@ -5,6 +5,8 @@
 mod lanes;
 mod layers;
 mod product;
+mod search;
+mod tile;
 
 pub use lanes::InstructionSet;
 
@@ -79,12 +81,19 @@ impl Fast {
     }
 
     fn rows(&self) -> Rows {
-        Rows
+        Rows { set: self.set }
     }
 }
 
-/// Distances by blocks of rows: one product each.
-struct Rows;
+/// Distances by blocks of rows, one product each; in single precision, search by streams of pairs.
+struct Rows {
+    set: InstructionSet,
+}
+
+/// A view of single precision, if this one is.
+fn single<T: Scalar>(dim: usize, view: SearchView<'_, Vec<T>>) -> Option<Embeddings<'_, f32>> {
+    Embeddings::new(T::as_single(&view.embeddings[..view.count * dim])?, dim).ok()
+}
 
 impl RowSource for Rows {
     fn map<T: Scalar, R: Send>(
@@ -123,6 +132,45 @@ impl RowSource for Rows {
             )
             .collect();
         blocks.into_iter().flatten().collect()
+    }
+
+    fn match_ranks<T: Scalar>(
+        &self,
+        dim: usize,
+        depth: usize,
+        queries: SearchView<'_, Vec<T>>,
+        candidates: Option<SearchView<'_, Vec<T>>>,
+    ) -> MatchRanks {
+        let streamed = || {
+            let asked = search::Labeled { rows: single(dim, queries)?, labels: queries.labels };
+            let among = match candidates {
+                Some(among) => Some(search::Labeled { rows: single(dim, among)?, labels: among.labels }),
+                None => None,
+            };
+            search::match_ranks(self.set, depth, asked, among)
+        };
+        streamed().unwrap_or_else(|| rows::match_ranks(self, dim, depth, queries, candidates))
+    }
+
+    fn nearest<T: Scalar>(
+        &self,
+        dim: usize,
+        k: usize,
+        queries: SearchView<'_, Vec<T>>,
+        candidates: Option<SearchView<'_, Vec<T>>>,
+    ) -> Vec<u32> {
+        let streamed = || {
+            if k > search::MOST_NEAREST {
+                return None;
+            }
+            let asked = search::Set::new(single(dim, queries)?, self.set)?;
+            let among = match candidates {
+                Some(among) => Some(search::Set::new(single(dim, among)?, self.set)?),
+                None => None,
+            };
+            Some(search::nearest(k, &asked, among.as_ref()))
+        };
+        streamed().unwrap_or_else(|| rows::nearest(self, dim, k, queries, candidates))
     }
 }
 
