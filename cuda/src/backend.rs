@@ -219,10 +219,11 @@ impl Backend<f32> for Cuda {
     fn match_ranks(
         &self,
         dim: usize,
+        depth: usize,
         queries: SearchView<'_, Buffer>,
         candidates: Option<SearchView<'_, Buffer>>,
     ) -> Result<MatchRanks, Error> {
-        self.match_ranks(dim, queries, candidates)
+        self.match_ranks(dim, depth, queries, candidates)
     }
 
     fn nearest(

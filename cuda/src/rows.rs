@@ -281,7 +281,7 @@ impl Cuda {
         }
         self.launch(
             "join",
-            Grid::points(count(cut.len)?),
+            Grid::groups(count(cut.len)?),
             [
                 partial.as_view().into(),
                 x.slice(..outputs).into(),

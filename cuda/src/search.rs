@@ -42,16 +42,20 @@ impl Matches {
 impl Cuda {
     /// Ranks of the matches of each query among the candidates; without `candidates` each query is searched among
     /// the other queries, itself left out by index. No array of queries x candidates is kept.
+    ///
+    /// Places beyond `depth` and beyond the number of matches of a query are left out.
     pub fn match_ranks(
         &self,
         dim: usize,
+        depth: usize,
         queries: SearchView<'_, Buffer>,
         candidates: Option<SearchView<'_, Buffer>>,
     ) -> Result<MatchRanks, Error> {
-        let mut ranks = MatchRanks { offsets: vec![0], ranks: Vec::new() };
+        let mut ranks = MatchRanks::default();
         self.match_places(dim, queries, candidates, |places| {
-            ranks.ranks.extend_from_slice(places);
-            ranks.offsets.push(ranks.ranks.len());
+            let last = depth.max(places.len());
+            let listed = places.iter().copied().take_while(|&place| place as usize <= last);
+            ranks.push(places.len() as u32, listed);
         })?;
         Ok(ranks)
     }

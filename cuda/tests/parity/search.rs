@@ -27,10 +27,10 @@ fn searches_agree(queries: (usize, u32), candidates: Option<(usize, u32)>, dim: 
     let device_among =
         others.as_ref().map(|(x, labels)| SearchView { embeddings: x, labels, count: labels.len() });
 
-    let want = Reference.match_ranks(dim, query, among).unwrap();
-    for _ in 0..2 {
+    for depth in [0, 5, 1000] {
+        let want = Reference.match_ranks(dim, depth, query, among).unwrap();
         assert_eq!(
-            cuda.match_ranks(dim, device_query, device_among).unwrap(),
+            cuda.match_ranks(dim, depth, device_query, device_among).unwrap(),
             want,
             "{queries:?} {candidates:?}"
         );
@@ -83,9 +83,9 @@ fn a_collapsed_set_ranks_matches_last() {
     let view = SearchView { embeddings: &xs, labels: &labels, count: n };
     let host = x.to_vec();
     let want = Reference
-        .match_ranks(dim, SearchView { embeddings: &host, labels: &labels, count: n }, None)
+        .match_ranks(dim, n, SearchView { embeddings: &host, labels: &labels, count: n }, None)
         .unwrap();
-    assert_eq!(cuda.match_ranks(dim, view, None).unwrap(), want);
+    assert_eq!(cuda.match_ranks(dim, n, view, None).unwrap(), want);
     // Equal distances: the lower index first.
     let nearest = cuda.nearest(dim, 3, view, None).unwrap();
     assert_eq!(nearest[..6], [1, 2, 3, 0, 2, 3]);
