@@ -91,6 +91,18 @@ impl Key {
         self.seed
     }
 
+    /// What it is for.
+    #[must_use]
+    pub const fn stream(self) -> Stream {
+        self.stream
+    }
+
+    /// The step.
+    #[must_use]
+    pub const fn step(self) -> u32 {
+        self.step
+    }
+
     /// 128 random bits of `(item, index)`.
     #[must_use]
     pub const fn words(self, item: u32, index: u32) -> [u32; 4] {

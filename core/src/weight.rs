@@ -116,6 +116,13 @@ impl<T: Scalar> Weighting<T> {
         self.cap
     }
 
+    /// Exponents of `d` and of `1 - d²/4` in the density, and the capped log-weight: all that
+    /// [`ln_weight`](Self::ln_weight) evaluates, for a backend that evaluates it elsewhere.
+    #[must_use]
+    pub const fn law(&self) -> [T; 3] {
+        [self.power, self.bend, self.ln_cap]
+    }
+
     /// Where candidates end.
     #[must_use]
     pub const fn far(&self) -> FarCut<T> {

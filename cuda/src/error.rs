@@ -100,6 +100,11 @@ pub enum Error {
         /// The driver's answer.
         source: DriverFailure,
     },
+    /// Something newer than the kernels.
+    Unsupported {
+        /// What that is.
+        what: &'static str,
+    },
     /// A batch that no backend accepts.
     Batch(BatchError),
 }
@@ -137,6 +142,7 @@ impl fmt::Display for Error {
             }
             Self::Launch { kernel, source } => write!(f, "the GPU stopped at kernel `{kernel}`: {source}"),
             Self::Driver { what, source } => write!(f, "the NVIDIA driver failed to {what}: {source}"),
+            Self::Unsupported { what } => write!(f, "the GPU has no kernel for {what}: use `--device cpu`"),
             Self::Batch(error) => error.fmt(f),
         }
     }
@@ -177,6 +183,7 @@ mod tests {
             (Error::ChipTooOld { found: (7, 5), needed: (8, 0) }, "7.5, the kernels need 8.0"),
             (Error::OutOfMemory { bytes: 12 }, "12 bytes"),
             (Error::TooLarge { count: 5_000_000_000 }, "5000000000 numbers"),
+            (Error::Unsupported { what: "this loss" }, "no kernel for this loss"),
             (Error::Batch(BatchError::ZeroRow { row: 4 }), "row 4 is all zero"),
         ];
         for (error, part) in errors {

@@ -17,9 +17,12 @@
 
 #![deny(unsafe_code)]
 
+mod backend;
 mod conv;
 mod device;
+mod draw;
 mod error;
+mod groups;
 mod kernels;
 mod launch;
 mod linear;
@@ -27,9 +30,14 @@ mod memory;
 mod norm;
 mod normalize;
 mod optim;
+mod pairs;
 mod pointwise;
 mod pool;
+mod rows;
+mod search;
+mod tuples;
 
 pub use device::Cuda;
+pub use draw::Draws;
 pub use error::{DriverFailure, Error};
 pub use memory::{Buffer, Indices};

@@ -1,11 +1,14 @@
 //! Arrays on the device: buffers of numbers, indices, and scratch.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use cudarc::driver::{
     CudaSlice, CudaView, CudaViewMut, DeviceRepr, DeviceSlice, DriverError, ValidAsZeroBits,
 };
 
 use crate::device::Cuda;
 use crate::error::{DriverFailure, Error, failed_to};
+use crate::groups::Groups;
 
 /// Numbers on the device.
 #[derive(Debug)]
@@ -24,13 +27,31 @@ impl Buffer {
 }
 
 /// Small unsigned integers on the device.
+///
+/// The host keeps them too: which samples are of one class is worked out there, once for a batch.
 #[derive(Debug)]
-pub struct Indices(CudaSlice<u32>);
+pub struct Indices {
+    device: CudaSlice<u32>,
+    host: Vec<u32>,
+    groups: Mutex<Option<Arc<Groups>>>,
+}
 
 impl Indices {
     /// The first `len` integers; panics if there are fewer.
     pub(crate) fn read(&self, len: usize) -> CudaView<'_, u32> {
-        self.0.slice(..len)
+        self.device.slice(..len)
+    }
+
+    /// The classes of the first `len`, these being labels.
+    pub(crate) fn groups(&self, cuda: &Cuda, len: usize) -> Result<Arc<Groups>, Error> {
+        // The answer is valid after any panic: it is replaced as a whole.
+        let mut known = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(groups) = known.as_ref().filter(|groups| groups.count() == len) {
+            return Ok(groups.clone());
+        }
+        let groups = Arc::new(Groups::new(cuda, &self.host[..len])?);
+        *known = Some(groups.clone());
+        Ok(groups)
     }
 }
 
@@ -40,7 +61,20 @@ pub(crate) struct Scratch {
     floats: Option<CudaSlice<f32>>,
     doubles: Option<CudaSlice<f64>>,
     report: Option<CudaSlice<u32>>,
+    many: Arrays,
 }
+
+/// Places for arrays of each kind.
+#[derive(Debug, Default)]
+struct Arrays {
+    floats: Vec<Option<CudaSlice<f32>>>,
+    doubles: Vec<Option<CudaSlice<f64>>>,
+    words: Vec<Option<CudaSlice<u32>>>,
+}
+
+/// Several arrays of each kind.
+pub(crate) type Views<'a, const F: usize, const D: usize, const W: usize> =
+    ([CudaViewMut<'a, f32>; F], [CudaViewMut<'a, f64>; D], [CudaViewMut<'a, u32>; W]);
 
 impl Scratch {
     /// `len` numbers of any value.
@@ -56,6 +90,18 @@ impl Scratch {
         doubles: usize,
     ) -> Result<(CudaViewMut<'_, f32>, CudaViewMut<'_, f64>), Error> {
         Ok((grown(&mut self.floats, cuda, floats)?, grown(&mut self.doubles, cuda, doubles)?))
+    }
+
+    /// Arrays of these lengths, of any values.
+    pub(crate) fn arrays<const F: usize, const D: usize, const W: usize>(
+        &mut self,
+        cuda: &Cuda,
+        floats: [usize; F],
+        doubles: [usize; D],
+        words: [usize; W],
+    ) -> Result<Views<'_, F, D, W>, Error> {
+        let Arrays { floats: f, doubles: d, words: w } = &mut self.many;
+        Ok((grown_all(f, cuda, floats)?, grown_all(d, cuda, doubles)?, grown_all(w, cuda, words)?))
     }
 
     /// One integer, 0 before what is queued next.
@@ -80,8 +126,23 @@ fn grown<'a, T: DeviceRepr + ValidAsZeroBits>(
     Ok(slice.slice_mut(..len))
 }
 
+fn grown_all<'a, T: DeviceRepr + ValidAsZeroBits, const N: usize>(
+    slots: &'a mut Vec<Option<CudaSlice<T>>>,
+    cuda: &Cuda,
+    lens: [usize; N],
+) -> Result<[CudaViewMut<'a, T>; N], Error> {
+    let missing = N.saturating_sub(slots.len());
+    slots.extend((0..missing).map(|_| None));
+    let views: Vec<_> =
+        slots.iter_mut().zip(lens).map(|(slot, len)| grown(slot, cuda, len)).collect::<Result<_, _>>()?;
+    Ok(views.try_into().unwrap_or_else(|_| unreachable!("one view for each length")))
+}
+
 impl Cuda {
-    fn allocate<T: DeviceRepr + ValidAsZeroBits>(&self, len: usize) -> Result<CudaSlice<T>, Error> {
+    pub(crate) fn allocate<T: DeviceRepr + ValidAsZeroBits>(
+        &self,
+        len: usize,
+    ) -> Result<CudaSlice<T>, Error> {
         // The driver refuses empty arrays.
         let len = len.max(1);
         self.stream().alloc_zeros(len).map_err(|error: DriverError| {
@@ -111,9 +172,19 @@ impl Cuda {
 
     /// Indices with the values of `host`.
     pub fn indices(&self, host: &[u32]) -> Result<Indices, Error> {
-        let mut indices = self.allocate(host.len())?;
-        self.send(host, &mut indices.as_view_mut())?;
-        Ok(Indices(indices))
+        Ok(Indices { device: self.words(host)?, host: host.to_vec(), groups: Mutex::default() })
+    }
+
+    /// An array on the device with the values of `host`.
+    pub(crate) fn words(&self, host: &[u32]) -> Result<CudaSlice<u32>, Error> {
+        let mut words = self.allocate(host.len())?;
+        self.send(host, &mut words.slice_mut(..host.len()))?;
+        Ok(words)
+    }
+
+    /// Zeros, before what is queued next.
+    pub(crate) fn clear(&self, words: &mut CudaViewMut<'_, u32>) -> Result<(), Error> {
+        self.stream().memset_zeros(words).map_err(failed_to("clear memory"))
     }
 
     /// Copies `host` to the start of an array of the device.

@@ -40,6 +40,12 @@ impl<T: Scalar> Contrastive<T> {
         Ok(Self { alpha: LossError::at_least_zero("alpha", alpha)? })
     }
 
+    /// Distance beyond which negatives are left alone.
+    #[must_use]
+    pub const fn alpha(&self) -> T {
+        self.alpha
+    }
+
     /// Loss at distance `d`.
     #[must_use]
     pub fn pair(&self, d: T, same: bool) -> PairGrad<T> {

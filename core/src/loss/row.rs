@@ -50,6 +50,12 @@ impl<T: Scalar> NPair<T> {
         Ok(Self { scale: LossError::positive("scale", scale)? })
     }
 
+    /// Scale of the inner products.
+    #[must_use]
+    pub const fn scale(&self) -> T {
+        self.scale
+    }
+
     /// `S`, over the inner products with all negatives.
     #[must_use]
     pub fn ln_sum(&self, cosines: impl Iterator<Item = T> + Clone) -> T {
@@ -94,6 +100,12 @@ impl<T: Scalar> Lifted<T> {
     /// Margin `alpha >= 0`.
     pub fn new(alpha: T) -> Result<Self, LossError> {
         Ok(Self { alpha: LossError::at_least_zero("alpha", alpha)? })
+    }
+
+    /// Margin.
+    #[must_use]
+    pub const fn alpha(&self) -> T {
+        self.alpha
     }
 
     /// One side's `ln sum exp(alpha - d)` over its negatives.
@@ -146,6 +158,12 @@ impl<T: Scalar> MultiSimilarity<T> {
             return Err(LossError { parameter: "lambda", value: lambda.to_f64() });
         }
         Ok(Self { alpha, beta, lambda })
+    }
+
+    /// Sharpness for positives, sharpness for negatives, and the similarity around which they turn.
+    #[must_use]
+    pub const fn parameters(&self) -> [T; 3] {
+        [self.alpha, self.beta, self.lambda]
     }
 
     /// `ln(1 + sum exp ...)` over the positives and over the negatives.

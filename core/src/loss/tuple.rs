@@ -47,6 +47,18 @@ impl<T: Scalar> TripletLoss<T> {
         Ok(Self { alpha: LossError::at_least_zero("alpha", alpha)?, squared: false })
     }
 
+    /// Margin between the two.
+    #[must_use]
+    pub const fn alpha(&self) -> T {
+        self.alpha
+    }
+
+    /// Whether distances are squared.
+    #[must_use]
+    pub const fn is_squared(&self) -> bool {
+        self.squared
+    }
+
     /// Loss of a positive at `near` and a negative at `far`.
     #[must_use]
     pub fn triplet(&self, near: T, far: T) -> TripletGrad<T> {

@@ -30,6 +30,11 @@ pub(crate) enum Tolerance {
     Statistics,
     /// A sum in f32 of at most a few hundred terms, against f64: about sqrt(terms) roundings of 6e-8 of the largest.
     Product,
+    /// As `Product`, of weights `exp(power ln d)`: power times the rounding of a distance and of its logarithm.
+    Weights {
+        /// Exponent of the distance.
+        power: f32,
+    },
 }
 
 impl Tolerance {
@@ -40,6 +45,7 @@ impl Tolerance {
             Self::Rounded => 2.4e-7 * want.abs(),
             Self::Statistics => 1e-6 * largest,
             Self::Product => 3e-6 * largest,
+            Self::Weights { power } => (3e-6 + 4e-7 * power) * largest,
         }
     }
 }

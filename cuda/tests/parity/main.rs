@@ -5,5 +5,7 @@
 
 mod bench;
 mod layers;
+mod metric;
 mod products;
 mod rows;
+mod search;
