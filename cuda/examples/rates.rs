@@ -58,9 +58,9 @@ impl Rates {
     }
 
     fn linear(&self, rows: usize, inputs: usize, outputs: usize) -> Result<(), Error> {
-        let shape = LinearShape { rows, inputs, outputs };
+        let shape = LinearShape { rows, inputs, outputs, relu: true };
         let (x, w, b) = (self.filled(rows * inputs)?, self.filled(inputs * outputs)?, self.filled(outputs)?);
-        let dy = self.filled(rows * outputs)?;
+        let mut dy = self.filled(rows * outputs)?;
         let (mut y, mut dw) = (self.cuda.zeros(rows * outputs)?, self.cuda.zeros(inputs * outputs)?);
         let (mut db, mut dx) = (self.cuda.zeros(outputs)?, self.cuda.zeros(rows * inputs)?);
         let operations = 2 * rows * inputs * outputs;
@@ -70,12 +70,20 @@ impl Rates {
             self.cuda.linear(shape, &x, &w, &b, &mut y)
         })?;
         self.line(&format!("linear_backward {name}"), 2 * operations, 2 * bytes, || {
-            self.cuda.linear_backward(shape, &x, &w, &dy, &mut dw, &mut db, Some(&mut dx))
+            self.cuda.linear_backward(shape, &x, &w, &y, &mut dy, &mut dw, &mut db, Some(&mut dx))
         })
     }
 
-    fn conv(&self, batch: usize, side: usize, inputs: usize, outputs: usize) -> Result<(), Error> {
-        let shape = ConvShape { batch, height: side, width: side, inputs, outputs };
+    fn conv(
+        &self,
+        batch: usize,
+        side: usize,
+        inputs: usize,
+        outputs: usize,
+        pool: bool,
+    ) -> Result<(), Error> {
+        let shape = ConvShape { batch, height: side, width: side, inputs, outputs, pool };
+        let mut picks = self.cuda.indices(&vec![0; batch * (side / 2) * (side / 2) * outputs])?;
         let (pixels, weights) = (batch * side * side, 9 * inputs * outputs);
         let (x, w, dy) =
             (self.filled(pixels * inputs)?, self.filled(weights)?, self.filled(pixels * outputs)?);
@@ -85,15 +93,18 @@ impl Rates {
             self.cuda.zeros(pixels * inputs)?,
         );
         let (operations, bytes) = (2 * pixels * weights, 4 * (pixels * (inputs + outputs) + weights));
-        let name = format!("{batch}x{side}x{side} {inputs}->{outputs}");
-        self.line(&format!("conv {name}"), operations, bytes, || self.cuda.conv(shape, &x, &w, &mut y))?;
+        let pooled = if pool { " pool" } else { "" };
+        let name = format!("{batch}x{side}x{side} {inputs}->{outputs}{pooled}");
+        self.line(&format!("conv {name}"), operations, bytes, || {
+            self.cuda.conv(shape, &x, &w, &mut y, &mut picks)
+        })?;
         self.line(&format!("conv_backward {name}"), 2 * operations, 2 * bytes, || {
-            self.cuda.conv_backward(shape, &x, &w, &dy, &mut dw, Some(&mut dx))
+            self.cuda.conv_backward(shape, &x, &w, &dy, &picks, &mut dw, Some(&mut dx))
         })
     }
 
     fn norm(&self, rows: usize, channels: usize) -> Result<(), Error> {
-        let shape = NormShape { rows, channels, epsilon: 1e-5 };
+        let shape = NormShape { rows, channels, epsilon: 1e-5, relu: true };
         let len = rows * channels;
         let (x, dy, affine) = (self.filled(len)?, self.filled(len)?, self.filled(2 * channels)?);
         let (mut saved, mut running) = (self.cuda.zeros(2 * channels)?, self.cuda.zeros(2 * channels)?);
@@ -151,7 +162,8 @@ fn main() -> Result<(), Error> {
     let rates = Rates { cuda, launches, batches };
     if small {
         rates.linear(5, 20, 12)?;
-        rates.conv(1, 5, 4, 8)?;
+        rates.conv(1, 5, 4, 8, false)?;
+        rates.conv(1, 5, 4, 8, true)?;
         rates.norm(30, 5)?;
         rates.pointwise(1, 6, 4)?;
         return rates.normalize(9, 20);
@@ -163,7 +175,9 @@ fn main() -> Result<(), Error> {
     for (batch, side, inputs, outputs) in
         [(128, 28, 1, 32), (128, 14, 32, 64), (128, 7, 64, 128), (64, 56, 128, 128)]
     {
-        rates.conv(batch, side, inputs, outputs)?;
+        for pool in [false, true] {
+            rates.conv(batch, side, inputs, outputs, pool)?;
+        }
     }
     for (rows, channels) in [(128 * 14 * 14, 32), (128 * 7 * 7, 64), (128, 256), (1_000_000, 64)] {
         rates.norm(rows, channels)?;

@@ -1,4 +1,4 @@
-// linear.cu  y = x w + b;  dw = xᵀ dy;  dx = dy wᵀ;  db = column sums of dy
+// linear.cu  y = x w + b, and a ReLU if one follows;  dw = xᵀ dy;  dx = dy wᵀ;  db = column sums of dy
 //
 // v1 one thread a result, operands from L2          2 loads for 1 fmaf
 // v2 tiles in shared memory, one sum a thread        2 shared loads for 1 fmaf
@@ -10,10 +10,10 @@
 
 #define LINEAR(SUFFIX, ALIGNED, TILE)                                                                                          \
     extern "C" __global__ void __launch_bounds__(PRODUCT_THREADS, BLOCKS)                                                     \
-        linear_##SUFFIX(const float *x, const float *w, const float *b, float *y, u32 with_bias, u32 rows,            \
+        linear_##SUFFIX(const float *x, const float *w, const float *b, float *y, u32 with_bias, u32 relu, u32 rows,  \
                         u32 inputs, u32 outputs, u32 chunk) {                                                         \
         product<TILE>(Rows<ALIGNED>{x, rows, inputs}, Columns<ALIGNED>{w, outputs, inputs},                                             \
-                      Result<ALIGNED>{y, with_bias ? b : 0, rows, outputs}, inputs, chunk);                                    \
+                      Result<ALIGNED>{y, with_bias ? b : 0, rows, outputs, relu != 0}, inputs, chunk);                         \
     }                                                                                                                 \
     extern "C" __global__ void __launch_bounds__(PRODUCT_THREADS, BLOCKS)                                                     \
         linear_dw_##SUFFIX(const float *x, const float *dy, float *dw, u32 rows, u32 inputs, u32 outputs,             \
@@ -31,16 +31,19 @@ LINEAR(wide, true, WIDE)
 LINEAR(slim, true, SLIM)
 LINEAR(ragged, false, SLIM)
 
-// out[i] = sum over the chunks of k of partial[chunk, i], plus the bias of its column: each thread of a group takes
-// every eighth chunk, in order, and the group joins them in order.
+// out[i] = sum over the chunks of k of partial[chunk, i], plus the bias of its column, and a ReLU: each thread of a
+// group takes every eighth chunk, in order, and the group joins them in order.
 extern "C" __global__ void __launch_bounds__(GROUP_X *GROUP_Y)
-    join(const float *partial, const float *bias, float *out, u32 with_bias, u32 chunks, u32 count, u32 columns) {
+    join(const float *partial, const float *bias, float *out, u32 with_bias, u32 relu, u32 chunks, u32 count,
+         u32 columns) {
     u32 i = blockIdx.x * GROUP_X + threadIdx.x;
     double sum = 0;
     if (i < count)
         for (u32 chunk = threadIdx.y; chunk < chunks; chunk += GROUP_Y) sum += partial[(size_t)chunk * count + i];
     sum = group_sum(sum);
-    if (threadIdx.y == 0 && i < count) out[i] = (float)(with_bias ? sum + bias[i % columns] : sum);
+    if (threadIdx.y > 0 || i >= count) return;
+    float v = (float)(with_bias ? sum + bias[i % columns] : sum);
+    out[i] = relu && !(v > 0) ? 0 : v;
 }
 
 // sums[c] = sum over r of x[r, c]: each thread of a group takes every eighth row.

@@ -1,9 +1,10 @@
-// norm.cu  batch normalisation of x [rows, channels], channel by channel
+// norm.cu  batch normalisation of x [rows, channels], channel by channel, and a ReLU if one follows
 //
 // v1 one thread a channel                                     rows loads in a row, a few warps on the whole device
 // v2 two passes, mean first, then the variance                reads x three times
 // v3 (kept) one pass for both moments, about the channel's first value so that nothing cancels; each chunk of rows
 //    gives one partial sum, and a group of threads a channel joins them in order. Sums in f64: two runs give the same bytes
+// The gradient finds the ReLU's active side by computing the output anew, in the operand order of norm_apply: the same bits.
 // Floor: forward x twice and y once, 12 bytes a number; backward x and dy twice, dx once, 20 bytes a number.
 // Chips other than sm_80 and sm_90 do f64 at 1/64 of f32: about 4 f64 operations a number there cost what the memory does.
 //
@@ -32,6 +33,22 @@ struct Place {
         for (int s = 0; s < STEPS; ++s)
             if (row + GROUP_Y * s < end) array[(size_t)(row + GROUP_Y * s) * channels + channel] = v[s];
     }
+};
+
+// The ReLU, if one follows.
+__device__ inline float rectified(float v, u32 relu) { return relu && !(v > 0) ? 0 : v; }
+
+// What a channel's numbers go through: y = (x - mean) inverse scale + shift, then the ReLU.
+struct Channel {
+    float mean, inverse, scale, shift;
+    u32 relu;
+    __device__ Channel(const float *affine, const float *saved, u32 c, u32 channels, u32 relu)
+        : mean(saved[c]), inverse(saved[channels + c]), scale(affine[c]), shift(affine[channels + c]), relu(relu) {}
+    // (x - mean) inverse
+    __device__ float unit(float x) const { return (x - mean) * inverse; }
+    __device__ float output(float x) const { return rectified(unit(x) * scale + shift, relu); }
+    // The gradient that the ReLU lets through.
+    __device__ float given(float x, float dy) const { return !relu || unit(x) * scale + shift > 0 ? dy : 0; }
 };
 
 // partial[chunk, 0, c] and [chunk, 1, c]: the two sums of this block.
@@ -91,21 +108,21 @@ extern "C" __global__ void __launch_bounds__(GROUP_X *GROUP_Y)
 }
 
 extern "C" __global__ void __launch_bounds__(GROUP_X *GROUP_Y)
-    norm_apply(const float *x, const float *affine, const float *saved, float *y, u32 rows, u32 channels) {
+    norm_apply(const float *x, const float *affine, const float *saved, float *y, u32 rows, u32 channels, u32 relu) {
     Place at(rows, GROUP_Y * STEPS);
     u32 c = at.channel;
     if (c >= channels) return;
-    float mean = saved[c], inverse = saved[channels + c], scale = affine[c], shift = affine[channels + c];
+    Channel channel(affine, saved, c, channels, relu);
     float v[STEPS];
     at.read(x, channels, v);
 #pragma unroll
-    for (int s = 0; s < STEPS; ++s) v[s] = (v[s] - mean) * inverse * scale + shift;
+    for (int s = 0; s < STEPS; ++s) v[s] = channel.output(v[s]);
     at.write(y, channels, v);
 }
 
 extern "C" __global__ void __launch_bounds__(GROUP_X *GROUP_Y)
     norm_infer(const float *x, const float *affine, const float *running, float *y, u32 rows, u32 channels,
-               float epsilon) {
+               u32 relu, float epsilon) {
     Place at(rows, GROUP_Y * STEPS);
     u32 c = at.channel;
     if (c >= channels) return;
@@ -113,24 +130,24 @@ extern "C" __global__ void __launch_bounds__(GROUP_X *GROUP_Y)
     float v[STEPS];
     at.read(x, channels, v);
 #pragma unroll
-    for (int s = 0; s < STEPS; ++s) v[s] = (v[s] - mean) * scale + shift;
+    for (int s = 0; s < STEPS; ++s) v[s] = rectified((v[s] - mean) * scale + shift, relu);
     at.write(y, channels, v);
 }
 
-// Sums of dy and of dy h, h = (x - mean) inverse.
+// Sums of dy and of dy h, h = (x - mean) inverse, where the ReLU was active.
 extern "C" __global__ void __launch_bounds__(GROUP_X *GROUP_Y)
-    norm_backward_sums(const float *x, const float *saved, const float *dy, double *partial, u32 rows, u32 channels,
-                       u32 chunk) {
+    norm_backward_sums(const float *x, const float *affine, const float *saved, const float *dy, double *partial, u32 rows,
+                       u32 channels, u32 chunk, u32 relu) {
     Place at(rows, chunk);
     u32 c = at.channel;
     double shift = 0, scale = 0;
     if (c < channels) {
-        float mean = saved[c], inverse = saved[channels + c];
+        Channel channel(affine, saved, c, channels, relu);
         for (u32 r = at.row; r < at.end; r += GROUP_Y) {
             size_t i = (size_t)r * channels + c;
-            double g = dy[i];
+            double g = channel.given(x[i], dy[i]);
             shift += g;
-            scale = fma(g, (double)((x[i] - mean) * inverse), scale);
+            scale = fma(g, (double)channel.unit(x[i]), scale);
         }
     }
     put_partial(shift, scale, c, channels, partial);
@@ -150,19 +167,20 @@ extern "C" __global__ void __launch_bounds__(GROUP_X *GROUP_Y)
 
 extern "C" __global__ void __launch_bounds__(GROUP_X *GROUP_Y)
     norm_backward_apply(const float *x, const float *affine, const float *saved, const float *dy, const float *means,
-                        float *dx, u32 rows, u32 channels) {
+                        float *dx, u32 rows, u32 channels, u32 relu) {
     Place at(rows, GROUP_Y * STEPS);
     u32 c = at.channel;
     if (c >= channels) return;
-    float mean = saved[c], inverse = saved[channels + c], factor = affine[c] * inverse;
+    Channel channel(affine, saved, c, channels, relu);
+    float factor = channel.scale * channel.inverse;
     float mean_shift = means[c], mean_scale = means[channels + c];
     float v[STEPS], g[STEPS];
     at.read(x, channels, v);
     at.read(dy, channels, g);
 #pragma unroll
     for (int s = 0; s < STEPS; ++s) {
-        float h = (v[s] - mean) * inverse;
-        g[s] = factor * (g[s] - mean_shift - h * mean_scale);
+        float given = channel.given(v[s], g[s]);
+        g[s] = factor * (given - mean_shift - channel.unit(v[s]) * mean_scale);
     }
     at.write(dx, channels, g);
 }

@@ -3,7 +3,7 @@
 // v1 one number a thread                     a ReLU has 8 KB on their way a multiprocessor; an H100 wants about 15
 // v2 (kept) four numbers a thread, POINTS apart, all read before any is written: still a whole line a warp, and no
 //    array need start or end on 16 bytes
-// The floor is memory alone: ReLU 8 bytes a number, backward 12, Adam 28, gradient descent 20.
+// The floor is memory alone: ReLU 8 bytes a number, backward and mask 12, Adam 28, gradient descent 20.
 // The formulas are written in the operand order of their scalar twins and give their bits.
 // oracle: core/src/kernel/scalar/layers.rs, optim.rs
 #include "common.cuh"
@@ -26,6 +26,17 @@ extern "C" __global__ void __launch_bounds__(POINTS)
 #pragma unroll
     for (int k = 0; k < EACH; ++k) g[k] = v[k] > 0 ? g[k] : 0;
     span.write(dx, g);
+}
+
+// dy = 0 where y is not above 0, in place.
+extern "C" __global__ void __launch_bounds__(POINTS) relu_mask(const float *y, float *dy, u32 len) {
+    Span span(len);
+    float v[EACH], g[EACH];
+    span.read(y, v);
+    span.read(dy, g);
+#pragma unroll
+    for (int k = 0; k < EACH; ++k) g[k] = v[k] > 0 ? g[k] : 0;
+    span.write(dy, g);
 }
 
 // scale = rate / (1 - beta1^t), root = 1 / sqrt(1 - beta2^t), keep = 1 - rate decay.

@@ -44,13 +44,17 @@ template <bool ALIGNED> struct Columns {
     }
 };
 
-// Where a tile goes: rows of `columns` numbers, a bias added if there is one.
+// Where a tile goes: rows of `columns` numbers, a bias added if there is one, then a ReLU if one follows.
 template <bool ALIGNED> struct Result {
     float *out;
     const float *bias;
     u32 rows, columns;
+    bool relu = false;
 
-    __device__ float finish(float sum, u32 n) const { return bias ? sum + bias[n] : sum; }
+    __device__ float finish(float sum, u32 n) const {
+        if (bias) sum += bias[n];
+        return relu && !(sum > 0) ? 0 : sum;
+    }
 
     __device__ void store(u32 m, u32 n, const float *sums) const {
         if (m >= rows) return;

@@ -53,16 +53,24 @@ impl Backend<f32> for Cuda {
         shape: LinearShape,
         x: &Buffer,
         w: &Buffer,
-        dy: &Buffer,
+        y: &Buffer,
+        dy: &mut Buffer,
         dw: &mut Buffer,
         db: &mut Buffer,
         dx: Option<&mut Buffer>,
     ) -> Result<(), Error> {
-        self.linear_backward(shape, x, w, dy, dw, db, dx)
+        self.linear_backward(shape, x, w, y, dy, dw, db, dx)
     }
 
-    fn conv(&self, shape: ConvShape, x: &Buffer, w: &Buffer, y: &mut Buffer) -> Result<(), Error> {
-        self.conv(shape, x, w, y)
+    fn conv(
+        &self,
+        shape: ConvShape,
+        x: &Buffer,
+        w: &Buffer,
+        y: &mut Buffer,
+        picks: &mut Indices,
+    ) -> Result<(), Error> {
+        self.conv(shape, x, w, y, picks)
     }
 
     fn conv_backward(
@@ -71,10 +79,11 @@ impl Backend<f32> for Cuda {
         x: &Buffer,
         w: &Buffer,
         dy: &Buffer,
+        picks: &Indices,
         dw: &mut Buffer,
         dx: Option<&mut Buffer>,
     ) -> Result<(), Error> {
-        self.conv_backward(shape, x, w, dy, dw, dx)
+        self.conv_backward(shape, x, w, dy, picks, dw, dx)
     }
 
     fn norm(

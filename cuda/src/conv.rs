@@ -1,11 +1,12 @@
-//! 3x3 convolution and its gradients, as products over patches.
+//! 3x3 convolution and its gradients, as products over patches. A pooling that follows works on the full output, which
+//! stays on the device and in this operation.
 
 use nearfar_core::kernel::ConvShape;
 
 use crate::device::Cuda;
 use crate::error::Error;
 use crate::linear::Cut;
-use crate::memory::{Buffer, count};
+use crate::memory::{Buffer, Indices, count};
 
 /// Sizes of a convolution.
 struct Sizes {
@@ -18,7 +19,7 @@ struct Sizes {
 
 impl Sizes {
     fn new(shape: ConvShape) -> Self {
-        let ConvShape { batch, height, width, inputs, outputs } = shape;
+        let ConvShape { batch, height, width, inputs, outputs, .. } = shape;
         let pixels = batch * height * width;
         let aligned = inputs.is_multiple_of(4) && outputs.is_multiple_of(4);
         Self { pixels, x: pixels * inputs, w: 9 * inputs * outputs, y: pixels * outputs, aligned }
@@ -36,8 +37,8 @@ impl Cuda {
         (b, b_len): (&Buffer, usize),
         out: &mut Buffer,
     ) -> Result<(), Error> {
-        let ConvShape { batch, height, width, inputs, outputs } = shape;
-        self.product(cut, None, out, |out, _| {
+        let ConvShape { batch, height, width, inputs, outputs, .. } = shape;
+        self.product(cut, None, false, out, |out, _| {
             self.launch(
                 cut.kernel(kernels),
                 cut.grid,
@@ -56,16 +57,50 @@ impl Cuda {
         })
     }
 
-    /// 3x3 convolution, no bias.
-    pub fn conv(&self, shape: ConvShape, x: &Buffer, w: &Buffer, y: &mut Buffer) -> Result<(), Error> {
+    /// 3x3 convolution, no bias, and the pooling with its picks.
+    pub fn conv(
+        &self,
+        shape: ConvShape,
+        x: &Buffer,
+        w: &Buffer,
+        y: &mut Buffer,
+        picks: &mut Indices,
+    ) -> Result<(), Error> {
         let sizes = Sizes::new(shape);
         let cut = Cut::new(sizes.pixels, shape.outputs, 9 * shape.inputs, sizes.aligned)?;
         let kernels = ["conv_wide", "conv_slim", "conv_ragged"];
-        self.conv_product(shape, &cut, kernels, (x, sizes.x), (w, sizes.w), y)
+        let full = |y: &mut Buffer| self.conv_product(shape, &cut, kernels, (x, sizes.x), (w, sizes.w), y);
+        if !shape.pool {
+            return full(y);
+        }
+        self.with_whole(sizes.y, |whole| {
+            full(whole)?;
+            self.max_pool_picks(shape.pooling(), whole, y, picks)
+        })
     }
 
     /// Gradients of [`conv`](Self::conv).
     pub fn conv_backward(
+        &self,
+        shape: ConvShape,
+        x: &Buffer,
+        w: &Buffer,
+        dy: &Buffer,
+        picks: &Indices,
+        dw: &mut Buffer,
+        dx: Option<&mut Buffer>,
+    ) -> Result<(), Error> {
+        if !shape.pool {
+            return self.conv_gradients(shape, x, w, dy, dw, dx);
+        }
+        self.with_whole(Sizes::new(shape).y, |whole| {
+            self.max_pool_spread(shape.pooling(), picks, dy, whole)?;
+            self.conv_gradients(shape, x, w, whole, dw, dx)
+        })
+    }
+
+    /// Gradients from that of the output before any pooling.
+    fn conv_gradients(
         &self,
         shape: ConvShape,
         x: &Buffer,

@@ -77,12 +77,13 @@ impl Cut {
 }
 
 impl Cuda {
-    /// Runs a product into `out`: at once, or into chunks that are joined. `start(cuda, out, last)` queues the kernel;
-    /// with `last`, what it writes is the result and gets its bias.
+    /// Runs a product into `out`: at once, or into chunks that are joined. `start(out, last)` queues the kernel; with
+    /// `last`, what it writes is the result and gets its bias and ReLU.
     pub(crate) fn product(
         &self,
         cut: &Cut,
         bias: Option<&Buffer>,
+        relu: bool,
         out: &mut Buffer,
         start: impl FnOnce(cudarc::driver::CudaViewMut<'_, f32>, bool) -> Result<(), Error>,
     ) -> Result<(), Error> {
@@ -103,6 +104,7 @@ impl Cuda {
                 bias.map_or(stand_in, |bias| bias.read(cut.columns as usize)).into(),
                 out.write(cut.len).into(),
                 u32::from(bias.is_some()).into(),
+                u32::from(relu).into(),
                 (cut.chunks as u32).into(),
                 (cut.len as u32).into(),
                 cut.columns.into(),
@@ -110,7 +112,7 @@ impl Cuda {
         )
     }
 
-    /// `y = x w + b`.
+    /// `y = x w + b`, and the ReLU.
     pub fn linear(
         &self,
         shape: LinearShape,
@@ -119,9 +121,9 @@ impl Cuda {
         b: &Buffer,
         y: &mut Buffer,
     ) -> Result<(), Error> {
-        let LinearShape { rows, inputs, outputs } = shape;
+        let LinearShape { rows, inputs, outputs, relu } = shape;
         let cut = Cut::new(rows, outputs, inputs, is_aligned(shape))?;
-        self.product(&cut, Some(b), y, |y, last| {
+        self.product(&cut, Some(b), relu, y, |y, last| {
             self.launch(
                 cut.kernel(["linear_wide", "linear_slim", "linear_ragged"]),
                 cut.grid,
@@ -131,6 +133,7 @@ impl Cuda {
                     b.read(outputs).into(),
                     y.into(),
                     u32::from(last).into(),
+                    u32::from(last && relu).into(),
                     count(rows)?.into(),
                     count(inputs)?.into(),
                     count(outputs)?.into(),
@@ -140,20 +143,26 @@ impl Cuda {
         })
     }
 
-    /// `dw = xᵀ dy`, `db = column sums of dy`, and `dx = dy wᵀ` where asked for.
+    /// `dw = xᵀ dy`, `db = column sums of dy`, and `dx = dy wᵀ` where asked for; with a ReLU, `dy` is first set to 0
+    /// where `y` is not positive.
     pub fn linear_backward(
         &self,
         shape: LinearShape,
         x: &Buffer,
         w: &Buffer,
-        dy: &Buffer,
+        y: &Buffer,
+        dy: &mut Buffer,
         dw: &mut Buffer,
         db: &mut Buffer,
         dx: Option<&mut Buffer>,
     ) -> Result<(), Error> {
-        let LinearShape { rows, inputs, outputs } = shape;
+        let LinearShape { rows, inputs, outputs, relu } = shape;
+        if relu {
+            self.relu_mask(rows * outputs, y, dy)?;
+        }
+        let dy = &*dy;
         let cut = Cut::new(inputs, outputs, rows, is_aligned(shape))?;
-        self.product(&cut, None, dw, |dw, _| {
+        self.product(&cut, None, false, dw, |dw, _| {
             self.launch(
                 cut.kernel(["linear_dw_wide", "linear_dw_slim", "linear_dw_ragged"]),
                 cut.grid,
@@ -171,7 +180,7 @@ impl Cuda {
         self.column_sums(rows, outputs, dy, db)?;
         let Some(dx) = dx else { return Ok(()) };
         let cut = Cut::new(rows, inputs, outputs, is_aligned(shape))?;
-        self.product(&cut, None, dx, |dx, _| {
+        self.product(&cut, None, false, dx, |dx, _| {
             self.launch(
                 cut.kernel(["linear_dx_wide", "linear_dx_slim", "linear_dx_ragged"]),
                 cut.grid,

@@ -28,11 +28,13 @@ impl Buffer {
 
 /// Small unsigned integers on the device.
 ///
-/// The host keeps them too: which samples are of one class is worked out there, once for a batch.
+/// The host keeps those that came from there: which samples are of one class is worked out on the host, once for a
+/// batch.
 #[derive(Debug)]
 pub struct Indices {
     device: CudaSlice<u32>,
-    host: Vec<u32>,
+    /// The same values, until the device writes others.
+    host: Option<Vec<u32>>,
     groups: Mutex<Option<Arc<Groups>>>,
 }
 
@@ -42,6 +44,13 @@ impl Indices {
         self.device.slice(..len)
     }
 
+    /// The first `len` integers, to be written; panics if there are fewer. What the host knew of them is forgotten.
+    pub(crate) fn write(&mut self, len: usize) -> CudaViewMut<'_, u32> {
+        self.host = None;
+        *self.groups.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
+        self.device.slice_mut(..len)
+    }
+
     /// The classes of the first `len`, these being labels.
     pub(crate) fn groups(&self, cuda: &Cuda, len: usize) -> Result<Arc<Groups>, Error> {
         // The answer is valid after any panic: it is replaced as a whole.
@@ -49,7 +58,15 @@ impl Indices {
         if let Some(groups) = known.as_ref().filter(|groups| groups.count() == len) {
             return Ok(groups.clone());
         }
-        let groups = Arc::new(Groups::new(cuda, &self.host[..len])?);
+        let groups = match &self.host {
+            Some(host) => Groups::new(cuda, &host[..len])?,
+            None => {
+                let mut host = vec![0; len];
+                cuda.fetch(&self.read(len), &mut host)?;
+                Groups::new(cuda, &host)?
+            }
+        };
+        let groups = Arc::new(groups);
         *known = Some(groups.clone());
         Ok(groups)
     }
@@ -62,6 +79,8 @@ pub(crate) struct Scratch {
     doubles: Option<CudaSlice<f64>>,
     report: Option<CudaSlice<u32>>,
     many: Arrays,
+    /// A result that goes on to another kernel of the same operation.
+    whole: Option<Buffer>,
 }
 
 /// Places for arrays of each kind.
@@ -155,6 +174,23 @@ impl Cuda {
         })
     }
 
+    /// Gives `work` a buffer of at least `len` numbers of any value, whose work may use scratch as well: it is taken out
+    /// meanwhile, and lost if `work` fails.
+    pub(crate) fn with_whole(
+        &self,
+        len: usize,
+        work: impl FnOnce(&mut Buffer) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let kept = self.scratch().whole.take().filter(|buffer| buffer.0.len() >= len);
+        let mut buffer = match kept {
+            Some(buffer) => buffer,
+            None => self.zeros(len.next_power_of_two())?,
+        };
+        work(&mut buffer)?;
+        self.scratch().whole = Some(buffer);
+        Ok(())
+    }
+
     /// A buffer of `len` zeros.
     pub fn zeros(&self, len: usize) -> Result<Buffer, Error> {
         self.allocate(len).map(Buffer)
@@ -172,7 +208,7 @@ impl Cuda {
 
     /// Indices with the values of `host`.
     pub fn indices(&self, host: &[u32]) -> Result<Indices, Error> {
-        Ok(Indices { device: self.words(host)?, host: host.to_vec(), groups: Mutex::default() })
+        Ok(Indices { device: self.words(host)?, host: Some(host.to_vec()), groups: Mutex::default() })
     }
 
     /// An array on the device with the values of `host`.

@@ -26,11 +26,13 @@ struct Cut {
     sums: Grid,
     elementwise: Grid,
     joins: Grid,
+    /// Whether a ReLU follows, as the kernels take it.
+    relu: u32,
 }
 
 impl Cut {
     fn new(shape: NormShape<f32>) -> Result<Self, Error> {
-        let NormShape { rows, channels, .. } = shape;
+        let NormShape { rows, channels, relu, .. } = shape;
         let across = channels.div_ceil(Grid::GROUP.0 as usize);
         let wanted = (BLOCKS_WANTED / across.max(1)).clamp(1, rows.div_ceil(ROWS_LEAST).max(1));
         let chunk = rows.div_ceil(wanted).max(1);
@@ -47,12 +49,13 @@ impl Cut {
             sums: grid(chunks)?,
             elementwise: grid(rows.div_ceil(Grid::GROUP.1 as usize * STEPS))?,
             joins: Grid::groups(count(channels)?),
+            relu: u32::from(relu),
         })
     }
 }
 
 impl Cuda {
-    /// Batch normalisation by the statistics of this batch.
+    /// Batch normalisation by the statistics of this batch, and the ReLU.
     pub fn norm(
         &self,
         shape: NormShape<f32>,
@@ -103,11 +106,12 @@ impl Cuda {
                 y.write(cut.len).into(),
                 cut.rows.into(),
                 cut.channels.into(),
+                cut.relu.into(),
             ],
         )
     }
 
-    /// Batch normalisation by the running statistics.
+    /// Batch normalisation by the running statistics, and the ReLU.
     pub fn norm_infer(
         &self,
         shape: NormShape<f32>,
@@ -128,12 +132,13 @@ impl Cuda {
                 y.write(cut.len).into(),
                 cut.rows.into(),
                 cut.channels.into(),
+                cut.relu.into(),
                 shape.epsilon.into(),
             ],
         )
     }
 
-    /// Gradients of [`norm`](Self::norm); `daffine` is `[dscale; dshift]`.
+    /// Gradients of [`norm`](Self::norm) with its ReLU; `daffine` is `[dscale; dshift]`.
     pub fn norm_backward(
         &self,
         shape: NormShape<f32>,
@@ -153,12 +158,14 @@ impl Cuda {
             cut.sums,
             [
                 x.read(cut.len).into(),
+                affine.read(pair).into(),
                 saved.read(pair).into(),
                 dy.read(cut.len).into(),
                 partial.slice_mut(..).into(),
                 cut.rows.into(),
                 cut.channels.into(),
                 cut.chunk.into(),
+                cut.relu.into(),
             ],
         )?;
         self.launch(
@@ -185,6 +192,7 @@ impl Cuda {
                 dx.write(cut.len).into(),
                 cut.rows.into(),
                 cut.channels.into(),
+                cut.relu.into(),
             ],
         )
     }

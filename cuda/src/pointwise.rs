@@ -21,4 +21,10 @@ impl Cuda {
             [y.read(len).into(), dy.read(len).into(), dx.write(len).into(), n.into()],
         )
     }
+
+    /// `dy = 0` where `y` is not positive.
+    pub(crate) fn relu_mask(&self, len: usize, y: &Buffer, dy: &mut Buffer) -> Result<(), Error> {
+        let n = count(len)?;
+        self.launch("relu_mask", Grid::spans(n), [y.read(len).into(), dy.write(len).into(), n.into()])
+    }
 }

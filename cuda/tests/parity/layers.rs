@@ -7,9 +7,9 @@ use crate::bench::{
     check, device, fresh, numbers, twice, up,
 };
 
-fn norm_agrees(rows: usize, channels: usize, spoil: impl Fn(&mut [f32])) {
+fn norm_agrees(rows: usize, channels: usize, relu: bool, spoil: impl Fn(&mut [f32])) {
     let Some(cuda) = device() else { return };
-    let shape = NormShape { rows, channels, epsilon: 1e-5 };
+    let shape = NormShape { rows, channels, epsilon: 1e-5, relu };
     // Off centre, so that a variance from plain sums of squares would lose digits.
     let mut x: Vec<f32> = numbers(1, rows * channels).iter().map(|v| 0.01 * v + 3.0).collect();
     spoil(&mut x);
@@ -46,13 +46,16 @@ fn norm_agrees(rows: usize, channels: usize, spoil: impl Fn(&mut [f32])) {
 #[test]
 fn norms_agree() {
     for (rows, channels) in [(1, 1), (2, 3), (9, 32), (65, 33), (200, 5), (131, 70), (700, 3)] {
-        norm_agrees(rows, channels, |_| ());
+        norm_agrees(rows, channels, false, |_| ());
+        norm_agrees(rows, channels, true, |_| ());
     }
 }
 
 #[test]
 fn a_channel_with_nan_is_nan_and_its_neighbours_are_not() {
-    norm_agrees(20, 3, |x| x[3 * 7 + 1] = f32::NAN);
+    for relu in [false, true] {
+        norm_agrees(20, 3, relu, |x| x[3 * 7 + 1] = f32::NAN);
+    }
 }
 
 #[test]
