@@ -266,9 +266,10 @@ impl Cuda {
             [
                 pulls.slice(..rows * inputs).into(),
                 x.slice(..inputs * outputs).into(),
-                // No bias: any array stands in for it.
+                // No bias, for which any array stands in, and no ReLU.
                 x.slice(..outputs).into(),
                 to.into(),
+                0_u32.into(),
                 0_u32.into(),
                 count(rows)?.into(),
                 count(inputs)?.into(),
@@ -286,6 +287,7 @@ impl Cuda {
                 partial.as_view().into(),
                 x.slice(..outputs).into(),
                 out.slice_mut(..).into(),
+                0_u32.into(),
                 0_u32.into(),
                 count(cut.chunks)?.into(),
                 count(cut.len)?.into(),

@@ -4,8 +4,13 @@
 //! nothing beside it and may be carried to a machine that has one.
 
 mod bench;
+// The list that `nearfar doctor` runs, compiled in here: it needs the core alone, and so this binary too.
+#[allow(unreachable_pub, reason = "public where it lives")]
+#[path = "../../../cli/src/checkup.rs"]
+mod checkup;
 mod layers;
 mod metric;
 mod products;
 mod rows;
 mod search;
+mod whole;
