@@ -43,7 +43,8 @@ fn compare(allowed: f32, least: f32, work: impl Fn(&dyn Layers) -> Vec<Vec<f32>>
     }
 }
 
-/// A backend in host memory, as a trait object.
+/// A backend in host memory, as a trait object; its buffers are vectors.
+#[allow(clippy::ptr_arg)]
 trait Layers {
     fn conv(&self, shape: ConvShape, x: &Vec<f32>, w: &Vec<f32>, y: &mut Vec<f32>, picks: &mut Vec<u32>);
     fn conv_backward(
