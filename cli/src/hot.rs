@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use nearfar_core::isotonic::{Isotonic, Options};
 use nearfar_core::kernel::fast::{Fast, Rates};
-use nearfar_core::kernel::{Backend, BatchView, SearchView};
+use nearfar_core::kernel::{Backend, BatchView};
 use nearfar_core::net::{Architecture, InputShape, LayerSpec, Network, Optimizer};
 use nearfar_core::{
     Cap, Draw, EmptyRow, FarCut, Key, Loss, Margin, Objective, Reduction, Sampler, Stream, Weighting,

@@ -320,9 +320,9 @@ mod tests {
                 let per_tuple =
                     |beta: f64| mean(beta) + nu * beta * f64::from(tuples) / f64::from(2 * tuples);
                 let once = |beta: f64| mean(beta) + nu * beta;
-                let forms: [(Penalty<f64>, &dyn Fn(f64) -> f64); 2] =
-                    [(Penalty::PerTuple(nu), &per_tuple), (Penalty::Once(nu * f64::from(2 * tuples)), &once)];
-                for (penalty, value) in forms {
+                let values: [&dyn Fn(f64) -> f64; 2] = [&per_tuple, &once];
+                let penalties = [Penalty::PerTuple(nu), Penalty::Once(nu * f64::from(2 * tuples))];
+                for (penalty, value) in penalties.into_iter().zip(values) {
                     let mut boundary = Boundary::new(1.2, 0, 0);
                     boundary.minimize(&anchors, &pairs, 0.2, penalty, 1.0);
                     for step in 0..500 {

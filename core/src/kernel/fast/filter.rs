@@ -5,7 +5,7 @@ use pulp::{Simd, WithSimd};
 
 use super::lanes::{WIDEST, get, put};
 use super::patch::{Margin, Tiling};
-use super::tile::{Rows, multiply, multiply_transposed, padded, panel_width};
+use super::tile::{Multiply, MultiplyTransposed, Rows, padded, panel_width};
 use super::winograd;
 use crate::kernel::ConvShape;
 
@@ -211,7 +211,16 @@ impl WithSimd for Forward<'_> {
                     let weights =
                         &panels[(f * plan.outputs + block) * shape.inputs..][..count * shape.inputs];
                     let m = &mut m[f * plan.output_plane..];
-                    multiply(simd, (tiles, shape.inputs), a, weights, false, m, count);
+                    let (inner, stride) = (shape.inputs, count);
+                    simd.vectorize(Multiply {
+                        count: tiles,
+                        inner,
+                        a,
+                        panels: weights,
+                        add: false,
+                        c: m,
+                        stride,
+                    });
                 }
                 let mut tile = 0;
                 for row in rows.clone() {
@@ -287,13 +296,30 @@ impl WithSimd for Backward<'_> {
                     let a = Rows { data: &v[f * plan.input_plane..], stride: plan.inputs };
                     let b = Rows { data: &dm[f * plan.output_plane..], stride: count };
                     let sums = &mut sums[f * shape.inputs * plan.outputs + block..];
-                    let sizes = (shape.inputs, tiles, count / width);
-                    multiply_transposed(simd, sizes, a, (b, width), true, sums, plan.outputs);
+                    simd.vectorize(MultiplyTransposed {
+                        count: shape.inputs,
+                        inner: tiles,
+                        panels: count / width,
+                        a,
+                        b,
+                        next: width,
+                        add: true,
+                        c: sums,
+                        stride: plan.outputs,
+                    });
                     if dx.is_some() {
                         let weights =
                             &panels[(f * plan.outputs + block) * plan.inputs..][..count * plan.inputs];
                         let dv = &mut dv[f * plan.input_plane..];
-                        multiply(simd, (tiles, count), b, weights, block > 0, dv, plan.inputs);
+                        simd.vectorize(Multiply {
+                            count: tiles,
+                            inner: count,
+                            a: b,
+                            panels: weights,
+                            add: block > 0,
+                            c: dv,
+                            stride: plan.inputs,
+                        });
                     }
                 }
             }

@@ -6,7 +6,7 @@
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::tile::{Rows, multiply, multiply_transposed, panel_width};
+use super::tile::{Multiply, MultiplyTransposed, Rows, panel_width};
 use super::{Layers, general};
 use crate::Scalar;
 use crate::kernel::LinearShape;
@@ -203,8 +203,9 @@ impl WithSimd for Columns<'_> {
             for row in (0..rows).step_by(ROWS) {
                 let count = ROWS.min(rows - row);
                 let a = Rows { data: &x[row * inner + first..], stride: inner };
-                let tile = &mut tile[row * COLUMNS..];
-                multiply(simd, (count, these.len()), a, packed, first > 0, tile, COLUMNS);
+                let c = &mut tile[row * COLUMNS..];
+                let (inner, panels, add, stride) = (these.len(), &*packed, first > 0, COLUMNS);
+                simd.vectorize(Multiply { count, inner, a, panels, add, c, stride });
             }
         }
     }
@@ -238,8 +239,17 @@ impl WithSimd for Band<'_> {
             let count = ROWS.min(rows - row);
             let a = Rows { data: &columns[row * BAND..], stride: BAND };
             let b = Rows { data: &packed[row * width..], stride: width };
-            let sizes = (band, count, wide / width);
-            multiply_transposed(simd, sizes, a, (b, rows * width), row > 0, c, wide);
+            simd.vectorize(MultiplyTransposed {
+                count: band,
+                inner: count,
+                panels: wide / width,
+                a,
+                b,
+                next: rows * width,
+                add: row > 0,
+                c: &mut *c,
+                stride: wide,
+            });
         }
         if wide != outputs {
             for (to, from) in dw.chunks_exact_mut(outputs).zip(tile.chunks_exact(wide)) {

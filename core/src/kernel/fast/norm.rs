@@ -33,10 +33,7 @@ impl Layers {
         let x = &x[..rows * channels];
         let Some(origin) = x.get(..channels).filter(|origin| !origin.is_empty()) else { return };
         self.scratch.double(2 * channels, |sums| {
-            self.sums(channels, x, x, sums, |c, x: T, _| {
-                let difference = (x - origin[c]).to_f64();
-                [difference, difference * difference]
-            });
+            self.sums(channels, x, x, sums, Moments { origin });
             let count = rows as f64;
             for c in 0..channels {
                 let mean = sums[c] / count;
@@ -102,10 +99,7 @@ impl Layers {
         let (mean, inverse) = saved.split_at(channels);
         let affine = Affine::new(shape, mean, affine, inverse);
         self.scratch.double(2 * channels, |sums| {
-            self.sums(channels, x, dy, sums, |c, x, dy| {
-                let dy = affine.masked(c, x, dy);
-                [(dy * ((x - affine.mean[c]) * affine.inverse[c])).to_f64(), dy.to_f64()]
-            });
+            self.sums(channels, x, dy, sums, affine);
             for (daffine, &sum) in daffine.iter_mut().zip(&*sums) {
                 *daffine = T::from_f64(sum);
             }
@@ -119,20 +113,13 @@ impl Layers {
             .for_each(|((dx, x), dy)| self.set.run(Back { affine, share, daffine, x, dy, dx }));
     }
 
-    /// Two sums over rows for each channel, `[first sums; second sums]`, of `term(channel, x, y)`.
-    fn sums<T: Scalar>(
-        &self,
-        channels: usize,
-        x: &[T],
-        y: &[T],
-        sums: &mut [f64],
-        term: impl Fn(usize, T, T) -> [f64; 2] + Sync,
-    ) {
+    /// Two sums over rows for each channel, `[first sums; second sums]`, of `term` of x and y.
+    fn sums<T: Scalar>(&self, channels: usize, x: &[T], y: &[T], sums: &mut [f64], term: impl Term<T>) {
         let piece = ROWS * channels;
         self.scratch.double(x.len().div_ceil(piece) * 2 * channels, |parts| {
             let inputs = x.par_chunks(piece).zip(y.par_chunks(piece));
             parts.par_chunks_mut(2 * channels).zip(inputs).for_each(|(part, (x, y))| {
-                self.set.run(Sums { channels, x, y, term: &term, part });
+                self.set.run(Sums { channels, x, y, term, part });
             });
             sums.fill(0.0);
             for part in parts.chunks_exact(2 * channels) {
@@ -165,17 +152,55 @@ impl<'a, T: Scalar> Affine<'a, T> {
         let (scale, shift) = affine[..2 * channels].split_at(channels);
         Self { relu: shape.relu, mean: &mean[..channels], inverse: &inverse[..channels], scale, shift }
     }
+}
 
-    /// The output of channel `c` before the ReLU.
+/// Two numbers of each of L neighbouring channels of a row, to be summed over the rows.
+trait Term<T>: Copy + Sync {
+    /// The numbers of channels `c..c + L`.
+    fn of<const L: usize>(&self, c: usize, x: &[T; L], y: &[T; L]) -> [[f64; L]; 2];
+}
+
+/// L numbers from `c` on.
+#[inline(always)]
+fn some<T, const L: usize>(from: &[T], c: usize) -> &[T; L] {
+    from[c..c + L].try_into().expect("L numbers")
+}
+
+/// Difference from the first row, and its square.
+#[derive(Clone, Copy)]
+struct Moments<'a, T> {
+    origin: &'a [T],
+}
+
+impl<T: Scalar> Term<T> for Moments<'_, T> {
     #[inline(always)]
-    fn value(&self, c: usize, x: T) -> T {
-        (x - self.mean[c]) * (self.inverse[c] * self.scale[c]) + self.shift[c]
+    fn of<const L: usize>(&self, c: usize, x: &[T; L], _: &[T; L]) -> [[f64; L]; 2] {
+        let origin: &[T; L] = some(self.origin, c);
+        let mut terms = [[0.0; L]; 2];
+        for k in 0..L {
+            let difference = (x[k] - origin[k]).to_f64();
+            terms[0][k] = difference;
+            terms[1][k] = difference * difference;
+        }
+        terms
     }
+}
 
-    /// `dy`, or 0 where the ReLU was inactive.
+/// The gradients of scale and shift, where the ReLU was active.
+impl<T: Scalar> Term<T> for Affine<'_, T> {
     #[inline(always)]
-    fn masked(&self, c: usize, x: T, dy: T) -> T {
-        if self.relu && !(self.value(c, x) > T::ZERO) { T::ZERO } else { dy }
+    fn of<const L: usize>(&self, c: usize, x: &[T; L], dy: &[T; L]) -> [[f64; L]; 2] {
+        let (mean, inverse): (&[T; L], &[T; L]) = (some(self.mean, c), some(self.inverse, c));
+        let (scale, shift): (&[T; L], &[T; L]) = (some(self.scale, c), some(self.shift, c));
+        let mut terms = [[0.0; L]; 2];
+        for k in 0..L {
+            let centred = x[k] - mean[k];
+            let value = centred * (inverse[k] * scale[k]) + shift[k];
+            let dy = if self.relu && !(value > T::ZERO) { T::ZERO } else { dy[k] };
+            terms[0][k] = (dy * (centred * inverse[k])).to_f64();
+            terms[1][k] = dy.to_f64();
+        }
+        terms
     }
 }
 
@@ -240,38 +265,45 @@ struct Sums<'a, T, F> {
     channels: usize,
     x: &'a [T],
     y: &'a [T],
-    term: &'a F,
+    term: F,
     part: &'a mut [f64],
 }
 
-impl<T: Scalar, F: Fn(usize, T, T) -> [f64; 2]> WithSimd for Sums<'_, T, F> {
+impl<T: Scalar, F: Term<T>> WithSimd for Sums<'_, T, F> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let Self { channels, x, y, term, part } = self;
-        let (first, second) = part.split_at_mut(channels);
+        let channels = self.channels;
         let whole = channels - channels % CHANNELS;
+        let Self { x, y, term, part, .. } = self;
         for c in (0..whole).step_by(CHANNELS) {
-            let mut sums = [[0.0; CHANNELS]; 2];
-            for (x, y) in x.chunks_exact(channels).zip(y.chunks_exact(channels)) {
-                let (x, y) = (&x[c..c + CHANNELS], &y[c..c + CHANNELS]);
-                for k in 0..CHANNELS {
-                    let [a, b] = term(c + k, x[k], y[k]);
-                    sums[0][k] += a;
-                    sums[1][k] += b;
-                }
-            }
-            first[c..c + CHANNELS].copy_from_slice(&sums[0]);
-            second[c..c + CHANNELS].copy_from_slice(&sums[1]);
+            sum_channels::<T, CHANNELS>(channels, c, x, y, term, part);
         }
         for c in whole..channels {
-            let mut sums = [0.0; 2];
-            for (x, y) in x.chunks_exact(channels).zip(y.chunks_exact(channels)) {
-                let [a, b] = term(c, x[c], y[c]);
-                sums = [sums[0] + a, sums[1] + b];
-            }
-            (first[c], second[c]) = (sums[0], sums[1]);
+            sum_channels::<T, 1>(channels, c, x, y, term, part);
         }
     }
+}
+
+/// The sums of channels `c..c + L`.
+#[inline(always)]
+fn sum_channels<T: Scalar, const L: usize>(
+    channels: usize,
+    c: usize,
+    x: &[T],
+    y: &[T],
+    term: impl Term<T>,
+    part: &mut [f64],
+) {
+    let mut sums = [[0.0; L]; 2];
+    for (x, y) in x.chunks_exact(channels).zip(y.chunks_exact(channels)) {
+        let terms = term.of::<L>(c, some(x, c), some(y, c));
+        for k in 0..L {
+            sums[0][k] += terms[0][k];
+            sums[1][k] += terms[1][k];
+        }
+    }
+    part[c..c + L].copy_from_slice(&sums[0]);
+    part[channels + c..channels + c + L].copy_from_slice(&sums[1]);
 }

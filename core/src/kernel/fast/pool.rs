@@ -31,6 +31,9 @@ impl Layers {
     pub(in crate::kernel) fn max_pool<T: Scalar>(&self, shape: PoolShape, x: &[T], y: &mut [T]) {
         let PoolShape { batch, height, width, channels } = shape;
         let (oh, ow) = (height / 2, width / 2);
+        if oh * ow == 0 {
+            return;
+        }
         per_image(batch, (x, height * width * channels), (y, oh * ow * channels), |x, y| {
             for (pixel, y) in y.chunks_exact_mut(channels).enumerate() {
                 let [a, b, c, d] = window(pixel, ow, width, channels).map(|at| &x[at..at + channels]);
@@ -52,6 +55,10 @@ impl Layers {
         let (oh, ow) = (height / 2, width / 2);
         let (size, pooled) = (height * width * channels, oh * ow * channels);
         let (x, dy, dx) = (&x[..batch * size], &dy[..batch * pooled], &mut dx[..batch * size]);
+        if pooled == 0 {
+            dx.fill(T::ZERO);
+            return;
+        }
         dx.par_chunks_exact_mut(size)
             .zip(x.par_chunks_exact(size))
             .zip(dy.par_chunks_exact(pooled))

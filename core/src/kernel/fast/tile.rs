@@ -3,10 +3,12 @@
 //! `c += a b` element by element is one chain of fused multiply-adds over the inner dimension in order, starting from
 //! what `c` holds: cutting the inner dimension does not change a bit, and neither does the instruction set.
 //!
+//! Run by [`Simd::vectorize`], a product is compiled once for each instruction set and not into each of its callers.
+//!
 //! On 16 registers a block is 6 rows by 2 vectors: 12 sums, two vectors of `b` and one number of `a`. Twelve
 //! multiply-adds in flight hide their latency. With 32 registers it is 8 rows.
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
 
 /// Rows of a block for this instruction set.
 const fn block_rows<S: Simd>() -> usize {
@@ -155,26 +157,33 @@ fn blocks<S: Simd>(count: usize) -> impl Iterator<Item = (usize, usize)> {
 /// `c = a b`, or `c += a b` if `add`: `count` rows of `a`, `inner` numbers each, against packed panels of `b`
 /// ([`panel_width`] columns each, `[inner, width]` one after another). Rows of `c` lie `stride` apart and hold whole
 /// panels.
-#[inline(always)]
-pub(super) fn multiply<S: Simd>(
-    simd: S,
-    (count, inner): (usize, usize),
-    a: Rows<'_>,
-    panels: &[f32],
-    add: bool,
-    c: &mut [f32],
-    stride: usize,
-) {
-    let width = panel_width::<S>();
-    if inner == 0 {
-        return;
-    }
-    for (p, panel) in panels.chunks_exact(inner * width).enumerate() {
-        let panel = S::as_simd_f32s(panel).0.as_chunks::<2>().0;
-        for (first, rows) in blocks::<S>(count) {
-            let a = Rows { data: &a.data[first * a.stride..], ..a };
-            let c = &mut c[first * stride + p * width..];
-            of_rows!(rows, row_block(simd, a, panel, add, c, stride));
+pub(super) struct Multiply<'a> {
+    pub(super) count: usize,
+    pub(super) inner: usize,
+    pub(super) a: Rows<'a>,
+    pub(super) panels: &'a [f32],
+    pub(super) add: bool,
+    pub(super) c: &'a mut [f32],
+    pub(super) stride: usize,
+}
+
+impl WithSimd for Multiply<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { count, inner, a, panels, add, c, stride } = self;
+        let width = panel_width::<S>();
+        if inner == 0 {
+            return;
+        }
+        for (p, panel) in panels.chunks_exact(inner * width).enumerate() {
+            let panel = S::as_simd_f32s(panel).0.as_chunks::<2>().0;
+            for (first, rows) in blocks::<S>(count) {
+                let a = Rows { data: &a.data[first * a.stride..], ..a };
+                let c = &mut c[first * stride + p * width..];
+                of_rows!(rows, row_block(simd, a, panel, add, c, stride));
+            }
         }
     }
 }
@@ -182,23 +191,32 @@ pub(super) fn multiply<S: Simd>(
 /// `c = aᵀ b`, or `c += aᵀ b` if `add`: `count` columns of `a` against `panels` panels of columns of `b`, over
 /// `inner` rows of both. The panels of `b` lie `next` numbers apart. Rows of `c` lie `stride` apart and hold whole
 /// panels.
-#[inline(always)]
-pub(super) fn multiply_transposed<S: Simd>(
-    simd: S,
-    (count, inner, panels): (usize, usize, usize),
-    a: Rows<'_>,
-    (b, next): (Rows<'_>, usize),
-    add: bool,
-    c: &mut [f32],
-    stride: usize,
-) {
-    let width = panel_width::<S>();
-    for p in 0..panels {
-        let b = Rows { data: &b.data[p * next..], ..b };
-        for (first, rows) in blocks::<S>(count) {
-            let a = Rows { data: &a.data[first..], ..a };
-            let c = &mut c[first * stride + p * width..];
-            of_rows!(rows, column_block(simd, inner, a, b, add, c, stride));
+pub(super) struct MultiplyTransposed<'a> {
+    pub(super) count: usize,
+    pub(super) inner: usize,
+    pub(super) panels: usize,
+    pub(super) a: Rows<'a>,
+    pub(super) b: Rows<'a>,
+    pub(super) next: usize,
+    pub(super) add: bool,
+    pub(super) c: &'a mut [f32],
+    pub(super) stride: usize,
+}
+
+impl WithSimd for MultiplyTransposed<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { count, inner, panels, a, b, next, add, c, stride } = self;
+        let width = panel_width::<S>();
+        for p in 0..panels {
+            let b = Rows { data: &b.data[p * next..], ..b };
+            for (first, rows) in blocks::<S>(count) {
+                let a = Rows { data: &a.data[first..], ..a };
+                let c = &mut c[first * stride + p * width..];
+                of_rows!(rows, column_block(simd, inner, a, b, add, c, stride));
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use pulp::{Simd, WithSimd};
 
 use super::lanes::{WIDEST, get, put};
 use super::patch::{Margin, Tiling};
-use super::tile::{Rows, multiply, multiply_transposed, padded, panel_width};
+use super::tile::{Multiply, MultiplyTransposed, Rows, padded, panel_width};
 use crate::kernel::ConvShape;
 
 /// Numbers of scratch memory that a pass needs, on any instruction set.
@@ -91,7 +91,10 @@ impl WithSimd for Forward<'_> {
             for row in 0..tiling.rows {
                 unfold(margin, tiling, row, image, cols);
                 let a = Rows { data: cols, stride: inner };
-                multiply(simd, (pixels, inner), a, &panels[..inner * outputs], false, c, outputs);
+                let panels = &panels[..inner * outputs];
+                let c = &mut *c;
+                let stride = outputs;
+                simd.vectorize(Multiply { count: pixels, inner, a, panels, add: false, c, stride });
                 for col in 0..tiling.cols {
                     for channel in (0..shape.outputs).step_by(S::F32_LANES) {
                         let mut values = [simd.splat_f32s(0.0); 4];
@@ -143,8 +146,18 @@ impl WithSimd for Backward<'_> {
                     }
                 }
                 let (a, b) = (Rows { data: cols, stride: inner }, Rows { data: c, stride: outputs });
-                let (width, sizes) = (panel_width::<S>(), (inner, pixels, outputs / panel_width::<S>()));
-                multiply_transposed(simd, sizes, a, (b, width), true, sums, outputs);
+                let width = panel_width::<S>();
+                simd.vectorize(MultiplyTransposed {
+                    count: inner,
+                    inner: pixels,
+                    panels: outputs / width,
+                    a,
+                    b,
+                    next: width,
+                    add: true,
+                    c: &mut *sums,
+                    stride: outputs,
+                });
             }
         }
     }
