@@ -133,10 +133,10 @@ fn doubles_become_integers_in_every_rounding() {
         ("rmi", [-3, -3, -1, -1, 0, 0, 1, 2, 2, 2]),
         ("rpi", [-2, -2, 0, 0, 0, 1, 2, 3, 3, 3]),
     ] {
-        for (x, expected) in halves.into_iter().zip(expected) {
+        for (x, expected) in halves.into_iter().zip::<[i32; 10]>(expected) {
             for (kind, expected) in [
-                ("s64", expected as u64),
-                ("s32", u64::from(expected as i32 as u32)),
+                ("s64", i64::from(expected) as u64),
+                ("s32", u64::from(expected as u32)),
                 ("u64", expected.max(0) as u64),
                 ("u32", expected.max(0) as u64),
             ] {
