@@ -1,4 +1,4 @@
-//! The library calls itself what a real driver is called, so that a link to `libcuda.so.1` finds it too.
+//! The library calls itself what a real driver is called: a program that opens it by either name has one library.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");

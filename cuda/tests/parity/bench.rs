@@ -7,7 +7,8 @@ use nearfar_cuda::{Buffer, Cuda, Error};
 /// The device, or `None` after saying why there is none.
 pub(crate) fn device() -> Option<&'static Cuda> {
     static DEVICE: OnceLock<Result<Cuda, Error>> = OnceLock::new();
-    match DEVICE.get_or_init(|| Cuda::new(0)) {
+    // Its name tells a device from the simulator.
+    match DEVICE.get_or_init(|| Cuda::new(0).inspect(|cuda| println!("on {}", cuda.device()))) {
         Ok(cuda) => Some(cuda),
         Err(error) if std::env::var("REQUIRE_GPU").is_ok_and(|value| value == "1") => {
             panic!("REQUIRE_GPU=1, but there is no CUDA device ({error})")

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use cuda::{Device, Size};
+use ptx_sim::{Device, Size};
 
 fn main() {
     let side = 256usize;

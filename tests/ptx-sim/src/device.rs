@@ -76,7 +76,7 @@ impl Device {
     /// Loads PTX text. An unknown instruction is an error that names its line.
     ///
     /// ```
-    /// let mut device = cuda::Device::new(1 << 20);
+    /// let mut device = ptx_sim::Device::new(1 << 20);
     /// let text = ".version 8.0\n.target sm_80\n.visible .entry k()\n{\n  frobnicate.u32;\n}";
     /// assert_eq!(device.load(text).err().unwrap().to_string(), "PTX line 5: unknown instruction frobnicate.u32");
     /// ```

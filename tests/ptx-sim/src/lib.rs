@@ -1,8 +1,8 @@
 //! A PTX interpreter, and on top of it a stand-in for the CUDA driver library.
 //!
 //! Kernels that ship as PTX run here instruction by instruction, with every address, every uninitialised byte, every
-//! race and every barrier looked at. Built as `libcuda.so` it serves programs that load the driver by name, so launch
-//! code runs as in production. The README beside this crate says what is modelled and what is not.
+//! race and every barrier looked at. As `libcuda.so` it serves programs that load the driver by name, so launch code
+//! runs as in production. The README beside this crate says what is modelled and what is not.
 //!
 //! In the order of a kernel's life: [`Device::load`] reads text (`parse`), decodes it once (`decode` to `op`, with the
 //! functions of `arith`), [`Device::launch`] executes it (`exec`) on watched memory (`memory`), and a [`Fault`] says

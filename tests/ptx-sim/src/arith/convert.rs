@@ -75,7 +75,7 @@ impl Convert {
     /// Reads `cvt.<modifiers>.<to>.<from>`.
     ///
     /// ```
-    /// let rule = cuda::Convert::new("cvt.rzi.s32.f32").unwrap();
+    /// let rule = ptx_sim::Convert::new("cvt.rzi.s32.f32").unwrap();
     /// assert_eq!(rule.apply(u64::from((-2.7f32).to_bits())) as u32 as i32, -2);
     /// ```
     #[must_use]

@@ -18,9 +18,9 @@ pub type Test = fn(u64, u64) -> bool;
 /// The function of an instruction and how many operands it has: `operation("add.rn.f32")`. `None` when it is unknown.
 ///
 /// ```
-/// let (add, operands) = cuda::operation("add.s32").unwrap();
+/// let (add, operands) = ptx_sim::operation("add.s32").unwrap();
 /// assert_eq!((add(u64::from(u32::MAX), 2, 0), operands), (1, 2));
-/// assert!(cuda::operation("add.s31").is_none());
+/// assert!(ptx_sim::operation("add.s31").is_none());
 /// ```
 #[must_use]
 pub fn operation(name: &str) -> Option<(Alu, usize)> {
@@ -44,7 +44,7 @@ pub fn operation(name: &str) -> Option<(Alu, usize)> {
 /// The comparison of `setp.<name>.<kind>`.
 ///
 /// ```
-/// let below = cuda::comparison("ltu", "f32").unwrap();
+/// let below = ptx_sim::comparison("ltu", "f32").unwrap();
 /// assert!(below(f32::NAN.to_bits().into(), 0));
 /// ```
 #[must_use]

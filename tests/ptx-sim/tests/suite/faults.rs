@@ -1,6 +1,6 @@
 //! Every planted fault is found, at its line. The lines are found by what they hold, so compiling anew is harmless.
 
-use cuda::{Fault, Kind, LaunchError};
+use ptx_sim::{Fault, Kind, LaunchError};
 
 use crate::{Bench, Value};
 
@@ -140,7 +140,7 @@ fn sizes_that_are_not_possible_are_refused() {
         assert!(matches!(bench.run("block_race", grid, block, &[&out]), Err(LaunchError::Refused(_))));
     }
     let kernel = bench.module.kernel("block_race").unwrap().clone();
-    let size = cuda::Size { grid: [1; 3], block: [1; 3], shared: 60_000 };
+    let size = ptx_sim::Size { grid: [1; 3], block: [1; 3], shared: 60_000 };
     let result = bench.device.launch(&bench.module, &kernel, size, &[0; 8], 48 << 10);
     assert!(
         matches!(result, Err(LaunchError::Refused(message)) if message.contains("too much shared memory"))

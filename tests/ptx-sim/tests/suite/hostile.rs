@@ -1,10 +1,10 @@
 //! Text that no compiler wrote: an error, never a panic, and never memory without end.
 
-use cuda::Device;
+use ptx_sim::Device;
 
 const TEXT: &str = include_str!("../../kernels/good.ptx");
 
-fn load(text: &str) -> Result<(), cuda::LoadError> {
+fn load(text: &str) -> Result<(), ptx_sim::LoadError> {
     Device::new(1 << 20).load(text).map(|_| ())
 }
 

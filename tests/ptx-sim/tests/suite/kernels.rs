@@ -1,6 +1,6 @@
 //! Kernels as the compiler makes them, against plain loops.
 
-use cuda::{Rounding, bf16_of, tf32_of, widen_bf16};
+use ptx_sim::{Rounding, bf16_of, tf32_of, widen_bf16};
 
 use crate::{Bench, Value, noise};
 

@@ -1,11 +1,14 @@
 //! The interpreter against Rust's own arithmetic, kernels with known results, planted faults and hostile text.
 
+mod atomics;
 mod faults;
 mod hostile;
 mod kernels;
+mod rounding;
 mod semantics;
+mod shipped;
 
-use cuda::{Device, LaunchError, Module, Size};
+use ptx_sim::{Device, LaunchError, Module, Size};
 
 /// A device with a module.
 struct Bench {

@@ -1,6 +1,6 @@
 //! Instructions against Rust's own arithmetic, over values where types differ most.
 
-use cuda::{Convert, Rounding, bf16_of, comparison, f16_of, operation, widen_f16};
+use ptx_sim::{Convert, Rounding, bf16_of, comparison, f16_of, operation, widen_f16};
 
 const BITS: [u64; 12] = [
     0,
