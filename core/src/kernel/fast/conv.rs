@@ -112,7 +112,7 @@ impl Layers {
         let tiling = Tiling::new(shape);
         let dw = &mut dw[..9 * inputs * outputs];
         let image = height * width * inputs;
-        let mut dx = dx.map(|dx| &mut dx[..batch * image]);
+        let dx = dx.map(|dx| &mut dx[..batch * image]);
         if batch * tiling.count() == 0 {
             dw.fill(0.0);
             if let Some(dx) = dx {
@@ -161,7 +161,7 @@ impl Layers {
                     });
                 };
                 let parts = sums.par_chunks_mut(weights).enumerate();
-                match dx.as_deref_mut() {
+                match dx {
                     Some(dx) => parts
                         .zip(dx.par_chunks_mut(images * image))
                         .for_each(|((part, sums), dx)| work(part, sums, Some(dx))),
