@@ -46,31 +46,29 @@ fn compare(allowed: f32, least: f32, work: impl Fn(&dyn Layers) -> Vec<Vec<f32>>
 /// A backend in host memory, as a trait object; its buffers are vectors.
 #[allow(clippy::ptr_arg)]
 trait Layers {
-    fn conv(&self, shape: ConvShape, x: &Vec<f32>, w: &Vec<f32>, y: &mut Vec<f32>, picks: &mut Vec<u32>);
+    fn conv(&self, shape: ConvShape, given: [&Vec<f32>; 2], y: &mut Vec<f32>, picks: &mut Vec<u32>);
     fn conv_backward(
         &self,
         shape: ConvShape,
-        given: [&Vec<f32>; 3],
-        picks: &Vec<u32>,
+        given: ([&Vec<f32>; 3], &Vec<u32>),
         dw: &mut Vec<f32>,
         dx: Option<&mut Vec<f32>>,
     );
     fn linear(&self, shape: LinearShape, given: [&Vec<f32>; 4]) -> Vec<Vec<f32>>;
     fn norm(&self, shape: NormShape<f32>, given: [&Vec<f32>; 3]) -> Vec<Vec<f32>>;
-    fn pool(&self, shape: PoolShape, x: &Vec<f32>, dy: &Vec<f32>) -> Vec<Vec<f32>>;
+    fn pool(&self, shape: PoolShape, given: [&Vec<f32>; 2]) -> Vec<Vec<f32>>;
     fn adam(&self, step: AdamStep<f32>, state: [&Vec<f32>; 4]) -> Vec<Vec<f32>>;
 }
 
 impl<B: Backend<f32, Buffer = Vec<f32>, Indices = Vec<u32>>> Layers for B {
-    fn conv(&self, shape: ConvShape, x: &Vec<f32>, w: &Vec<f32>, y: &mut Vec<f32>, picks: &mut Vec<u32>) {
+    fn conv(&self, shape: ConvShape, [x, w]: [&Vec<f32>; 2], y: &mut Vec<f32>, picks: &mut Vec<u32>) {
         Backend::conv(self, shape, x, w, y, picks).unwrap();
     }
 
     fn conv_backward(
         &self,
         shape: ConvShape,
-        [x, w, dy]: [&Vec<f32>; 3],
-        picks: &Vec<u32>,
+        ([x, w, dy], picks): ([&Vec<f32>; 3], &Vec<u32>),
         dw: &mut Vec<f32>,
         dx: Option<&mut Vec<f32>>,
     ) {
@@ -99,7 +97,7 @@ impl<B: Backend<f32, Buffer = Vec<f32>, Indices = Vec<u32>>> Layers for B {
         vec![y, running, daffine, dx, inferred]
     }
 
-    fn pool(&self, shape: PoolShape, x: &Vec<f32>, dy: &Vec<f32>) -> Vec<Vec<f32>> {
+    fn pool(&self, shape: PoolShape, [x, dy]: [&Vec<f32>; 2]) -> Vec<Vec<f32>> {
         let PoolShape { batch, height, width, channels } = shape;
         let pooled = batch * (height / 2) * (width / 2) * channels;
         let (mut y, mut dx) = (vec![f32::NAN; pooled], vec![f32::NAN; x.len()]);
@@ -125,14 +123,14 @@ fn convolution(shape: ConvShape, seed: u64) {
     let (x, w, dy) = (numbers(seed, 0, image), numbers(seed, 1, weights), numbers(seed, 2, out));
     // Two numbers of a window may be equal but for rounding: all go back the way that the reference took.
     let mut picks = vec![0; out];
-    Layers::conv(&Reference, shape, &x, &w, &mut vec![0.0; out], &mut picks);
+    Layers::conv(&Reference, shape, [&x, &w], &mut vec![0.0; out], &mut picks);
     compare(2e-6, 0.0, |backend| {
         let mut y = vec![f32::NAN; out];
-        backend.conv(shape, &x, &w, &mut y, &mut vec![0; out]);
+        backend.conv(shape, [&x, &w], &mut y, &mut vec![0; out]);
         let (mut dw, mut dx, mut alone) =
             (vec![f32::NAN; weights], vec![f32::NAN; image], vec![f32::NAN; weights]);
-        backend.conv_backward(shape, [&x, &w, &dy], &picks, &mut dw, Some(&mut dx));
-        backend.conv_backward(shape, [&x, &w, &dy], &picks, &mut alone, None);
+        backend.conv_backward(shape, ([&x, &w, &dy], &picks), &mut dw, Some(&mut dx));
+        backend.conv_backward(shape, ([&x, &w, &dy], &picks), &mut alone, None);
         vec![y, dw, dx, alone]
     });
 }
@@ -186,7 +184,7 @@ proptest! {
     ) {
         let shape = PoolShape { batch, height, width, channels };
         let len = batch * height * width * channels;
-        compare(1e-6, 0.0, |backend| backend.pool(shape, &numbers(seed, 0, len), &numbers(seed, 1, len)));
+        compare(1e-6, 0.0, |backend| backend.pool(shape, [&numbers(seed, 0, len), &numbers(seed, 1, len)]));
     }
 
     #[test]
