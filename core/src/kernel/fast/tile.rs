@@ -102,18 +102,20 @@ fn row_block<S: Simd, const M: usize>(
 
 /// `c = aᵀ b` or `c += aᵀ b` for M columns of `a`; both are read row by row, `inner` rows.
 #[inline(always)]
-fn column_block<S: Simd, const M: usize>(
+fn column_block<'a, S: Simd, const M: usize>(
     simd: S,
     inner: usize,
-    a: Rows<'_>,
-    b: Rows<'_>,
+    a: Rows<'a>,
+    b: Rows<'a>,
     add: bool,
     c: &mut [f32],
     stride: usize,
 ) {
     let first: [f32; M] = a.data[..M].try_into().expect("M numbers");
     let (mut sums, done) = start::<S, M>(simd, first, pair::<S>(b.data), add, c, stride);
-    let rows = a.data[done * a.stride..].chunks(a.stride).zip(b.data[done * b.stride..].chunks(b.stride));
+    // Where one row is all there is, the next would start beyond the end.
+    let rest = |from: Rows<'a>| -> &'a [f32] { from.data.get(done * from.stride..).unwrap_or_default() };
+    let rows = rest(a).chunks(a.stride).zip(rest(b).chunks(b.stride));
     for (a, b) in rows.take(inner - done) {
         let a: &[f32; M] = a[..M].try_into().expect("M numbers");
         let [left, right] = pair::<S>(b);

@@ -169,7 +169,7 @@ impl Layers {
             running[channels + c] += momentum * (T::from_f64(unbiased) - running[channels + c]);
             for r in 0..rows {
                 let at = r * channels + c;
-                let value = (x[at] - saved[c]) * saved[channels + c] * affine[c] + affine[channels + c];
+                let value = (x[at] - saved[c]) * (saved[channels + c] * affine[c]) + affine[channels + c];
                 y[at] = if relu && !(value > T::ZERO) { T::ZERO } else { value };
             }
         }
@@ -209,7 +209,7 @@ impl Layers {
         for c in 0..channels {
             let (mean, inverse) = (saved[c], saved[channels + c]);
             let active =
-                |at: usize| !relu || (x[at] - mean) * inverse * affine[c] + affine[channels + c] > T::ZERO;
+                |at: usize| !relu || (x[at] - mean) * (inverse * affine[c]) + affine[channels + c] > T::ZERO;
             let given = |at: usize| if active(at) { dy[at] } else { T::ZERO };
             let (mut dshift, mut dscale) = (0.0, 0.0);
             for r in 0..rows {
