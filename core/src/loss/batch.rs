@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use super::{Loss, LossReport, Objective, Reduction};
 use crate::Scalar;
-use crate::batch::{Embeddings, Row, Triplet};
+use crate::batch::{Embeddings, Row};
 use crate::distance::{distance, dot};
 use crate::sample::Draw;
 
@@ -128,17 +128,6 @@ impl<T: Scalar> Pairs<T> for Sequential<'_, T> {
             self.dx[j * dim + k] -= force;
         }
     }
-}
-
-/// The pairs of a tuple whose distances its loss takes: anchor and positive, anchor and negative, and for the
-/// quadruplet loss the negative and the sample of a third class.
-pub(crate) fn tuple_pairs<T: Scalar>(
-    objective: &Objective<T>,
-    draw: &Draw<T>,
-) -> impl Iterator<Item = [u32; 2]> {
-    let Triplet { anchor, positive, negative } = draw.triplet;
-    let second = draw.second.filter(|_| matches!(objective.loss, Loss::Quadruplet(_)));
-    [[anchor, positive], [anchor, negative]].into_iter().chain(second.map(|second| [negative, second]))
 }
 
 /// Value of drawn tuples, in order, and the factor of the gradient that `pairs` has gathered; `None` where it is 0.

@@ -9,9 +9,9 @@ use pulp::{Simd, WithSimd};
 
 use super::step::Spread;
 use crate::Scalar;
-use crate::batch::Embeddings;
-use crate::loss::batch::{Pairs, tuple_loss, tuple_pairs};
-use crate::loss::{LossReport, Objective};
+use crate::batch::{Embeddings, Triplet};
+use crate::loss::batch::{Pairs, tuple_loss};
+use crate::loss::{Loss, LossReport, Objective};
 use crate::sample::Draw;
 
 /// Partial sums of a distance.
@@ -213,6 +213,14 @@ fn columns<S: Simd, const NV: usize>(
     for v in 0..NV {
         out[v] = simd.mul_f32s(sums[v], simd.splat_f32s(scale));
     }
+}
+
+/// The pairs of a tuple whose distances its loss takes: anchor and positive, anchor and negative, and for the
+/// quadruplet loss the negative and the sample of a third class.
+fn tuple_pairs<T: Scalar>(objective: &Objective<T>, draw: &Draw<T>) -> impl Iterator<Item = [u32; 2]> {
+    let Triplet { anchor, positive, negative } = draw.triplet;
+    let second = draw.second.filter(|_| matches!(objective.loss(), Loss::Quadruplet(_)));
+    [[anchor, positive], [anchor, negative]].into_iter().chain(second.map(|second| [negative, second]))
 }
 
 #[cfg(test)]
