@@ -219,6 +219,13 @@ fn metric<B: Backend<f32>>(backend: &B) -> Result<Named, B::Error> {
         let flat = |Draw { triplet, log_prob, .. }: &Draw<f32>| [triplet.negative as f32, *log_prob];
         let counts = [report.triplets as f32, report.effective_negatives as f32, report.capped as f32];
         list.push((draw_name, drawn.iter().flat_map(flat).chain(counts).collect()));
+        if !drawn.is_empty() {
+            let tuples = backend.tuple_distances(count, dim, &embeddings, &draws)?;
+            list.push((
+                "tuple_distances",
+                tuples.iter().flat_map(|(anchor, d)| [*anchor as f32, d[0], d[1]]).collect(),
+            ));
+        }
         let loss = backend.loss(view, &objective, &draws, &mut dx, &mut dbetas)?;
         let gradients = [bench.take(&dx, count * dim)?, bench.take(&dbetas, count)?];
         list.push((loss_name, [&gradients.concat()[..], &[loss.loss as f32]].concat()));

@@ -5,7 +5,7 @@ use nearfar_core::kernel::{Backend, BatchView};
 use nearfar_core::net::{Network, Optimizer, Schedule, Tensor};
 use nearfar_core::{
     Boundary, BoundaryStep, Composer, Draw, DrawReport, Key, Loss, LossReport, Objective, Penalty, Reduction,
-    Stream, distance,
+    Stream,
 };
 
 use crate::config::{BoundaryMode, Config, Dimension, DimensionName, PenaltyKind};
@@ -205,14 +205,9 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
     /// What the boundary is fitted to: of each observed draw its positive and its negative pair, as (anchor,
     /// distance, same class).
     fn observed_pairs(&self, dim: usize) -> Result<Vec<(u32, f32, bool)>> {
-        let embeddings = self.embeddings()?;
-        let row = |i: u32| &embeddings[i as usize * dim..][..dim];
-        let draws = self.backend.download_draws(&self.batch.observed)?;
-        Ok(draws
-            .iter()
-            .flat_map(|Draw { triplet: t, .. }| [(t.anchor, t.positive, true), (t.anchor, t.negative, false)])
-            .map(|(anchor, other, same)| (anchor, distance(row(anchor), row(other)), same))
-            .collect())
+        let (count, embeddings) = (self.batch.samples.len(), self.network.embeddings());
+        let tuples = self.backend.tuple_distances(count, dim, embeddings, &self.batch.observed)?;
+        Ok(tuples.into_iter().flat_map(|(a, [near, far])| [(a, near, true), (a, far, false)]).collect())
     }
 
     /// What the reduction divides the summed loss of these pairs by, at the boundary as it stands.

@@ -52,6 +52,19 @@ __device__ inline Term triplet(float near, float far, float alpha, bool squared)
     return term.value > 0 ? term : Term{0, 0, 0};
 }
 
+// distances[at]: from the anchor to the positive and to the negative of a tuple, a warp a tuple; those of an empty place
+// stay as they are, and nobody reads them.
+extern "C" __global__ void __launch_bounds__(32 * ROW_WARPS)
+    tuple_distances(const float *x, const uint4 *tuples, float *distances, u32 len, u32 dim) {
+    u32 at = blockIdx.x * ROW_WARPS + threadIdx.x / 32, lane = threadIdx.x % 32;
+    if (at >= len) return;
+    uint4 tuple = tuples[at];
+    if (tuple.z == NONE) return;
+    u32 other = lane < 16 ? tuple.y : tuple.z;
+    float distance = distance_of(x + (size_t)tuple.x * dim, x + (size_t)other * dim, dim);
+    if (lane % 16 == 0) distances[2 * at + lane / 16] = distance;
+}
+
 // Terms, pulls and boundary slopes of each tuple, a warp a tuple; `counts` of the pulls on each embedding.
 extern "C" __global__ void __launch_bounds__(32 * ROW_WARPS)
     tuple_terms(const float *x, const float *betas, const uint4 *tuples, float *shares, float *d_betas, double *fields,

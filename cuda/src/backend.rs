@@ -225,6 +225,16 @@ impl Backend<f32> for Cuda {
         self.upload_draws(draws)
     }
 
+    fn tuple_distances(
+        &self,
+        count: usize,
+        dim: usize,
+        embeddings: &Buffer,
+        draws: &Draws,
+    ) -> Result<Vec<(u32, [f32; 2])>, Error> {
+        self.tuple_distances(count, dim, embeddings, draws)
+    }
+
     fn match_ranks(
         &self,
         dim: usize,

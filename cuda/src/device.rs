@@ -11,6 +11,7 @@ use crate::error::{Error, failed_to};
 use crate::kernels::{self, Declaration, FILES};
 use crate::launch;
 use crate::memory::Scratch;
+use crate::traffic::{Meter, Traffic};
 
 /// CUDA 12.0, the first that reads PTX 8.0: driver 525.
 const DRIVER_NEEDED: i32 = 12_000;
@@ -52,6 +53,20 @@ pub struct Cuda {
     reads_host_memory: bool,
     cache: Mutex<Cache>,
     scratch: Mutex<Scratch>,
+    meter: Meter,
+}
+
+/// CUDA version that the driver of this machine serves, as (major, minor); `None` where there is no driver, or it does
+/// not say.
+///
+/// ```
+/// // A device is never there without its driver.
+/// assert!(nearfar_cuda::driver_version().is_some() || nearfar_cuda::Cuda::new(0).is_err());
+/// ```
+#[must_use]
+pub fn driver_version() -> Option<(i32, i32)> {
+    let version = launch::library_is_present().then(launch::driver_version)?.ok()?;
+    Some((version / 1000, version % 1000 / 10))
 }
 
 impl Cuda {
@@ -95,6 +110,7 @@ impl Cuda {
             reads_host_memory,
             cache: Mutex::default(),
             scratch: Mutex::default(),
+            meter: Meter::default(),
         })
     }
 
@@ -108,6 +124,21 @@ impl Cuda {
     #[must_use]
     pub fn device(&self) -> &str {
         &self.device
+    }
+
+    /// What was copied to and from the GPU so far.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        self.meter.read()
+    }
+
+    /// What the driver says of the GPU.
+    pub(crate) fn attribute(&self, attribute: CUdevice_attribute) -> Option<i32> {
+        self.context.attribute(attribute).ok()
+    }
+
+    pub(crate) fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     /// Waits until everything that was queued is done.

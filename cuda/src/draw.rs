@@ -11,7 +11,7 @@ use crate::memory::{Buffer, Indices, count};
 use crate::pairs::{Law, Pairing, Side, row_grid};
 
 /// Stands for no sample: as in `kernels/groups.cuh`.
-const NONE: u32 = u32::MAX;
+pub(crate) const NONE: u32 = u32::MAX;
 /// Numbers that each anchor reports.
 const FIELDS: usize = 6;
 

@@ -229,6 +229,7 @@ impl Cuda {
         if host.is_empty() {
             return Ok(());
         }
+        self.meter().upload(size_of_val(host));
         self.stream().memcpy_htod(host, view).map_err(failed_to("copy to the GPU"))?;
         self.host_memory_was_read()
     }
@@ -237,6 +238,7 @@ impl Cuda {
     pub(crate) fn fetch<T: DeviceRepr>(&self, view: &CudaView<'_, T>, host: &mut [T]) -> Result<(), Error> {
         self.check_own(view.stream());
         if !host.is_empty() {
+            self.meter().download(size_of_val(host));
             self.stream().memcpy_dtoh(view, host).map_err(failed_to("copy from the GPU"))?;
         }
         self.synchronize()

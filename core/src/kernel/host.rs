@@ -260,6 +260,22 @@ macro_rules! host_backend {
                 Ok(draws.to_vec())
             }
 
+            fn tuple_distances(
+                &self,
+                count: usize,
+                dim: usize,
+                embeddings: &Vec<T>,
+                draws: &Vec<Draw<T>>,
+            ) -> Result<Vec<(u32, [T; 2])>, BatchError> {
+                let embeddings = &embeddings[..count * dim];
+                let row = |i: u32| &embeddings[i as usize * dim..][..dim];
+                let distances = |Draw { triplet: t, .. }: &Draw<T>| {
+                    let to = |other: u32| $crate::distance(row(t.anchor), row(other));
+                    (t.anchor, [to(t.positive), to(t.negative)])
+                };
+                Ok(draws.iter().map(distances).collect())
+            }
+
             fn match_ranks(
                 &self,
                 dim: usize,

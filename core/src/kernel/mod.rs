@@ -428,6 +428,15 @@ pub trait Backend<T: Scalar> {
     fn download_draws(&self, draws: &Self::Draws) -> Result<Vec<Draw<T>>, Self::Error>;
     /// Tuples that were chosen elsewhere.
     fn upload_draws(&self, draws: &[Draw<T>]) -> Result<Self::Draws, Self::Error>;
+    /// Of each drawn tuple its anchor and the distances to its positive and to its negative, from the differences: what
+    /// the exact boundary is fitted to. `embeddings` are `[count, dim]`.
+    fn tuple_distances(
+        &self,
+        count: usize,
+        dim: usize,
+        embeddings: &Self::Buffer,
+        draws: &Self::Draws,
+    ) -> Result<Vec<(u32, [T; 2])>, Self::Error>;
 
     // ---- evaluation
 
