@@ -5,6 +5,8 @@ use nearfar_core::kernel::Backend;
 use nearfar_core::kernel::fast::Fast;
 use nearfar_core::kernel::scalar::Reference;
 use nearfar_core::metric::cluster::Agreement;
+use nearfar_core::metric::exact;
+use nearfar_core::metric::retrieval::Retrieval;
 use nearfar_tests::generate::{clusters, labels, single, sphere};
 use nearfar_tests::oracle;
 use nearfar_tests::tolerance::{Precision, Precision::Double, Quantity, tolerance};
@@ -64,6 +66,23 @@ fn retrieval_in_single_precision_differs_by_ties_only() {
         let wanted = oracle::retrieval(&x, dim, &labels, &KS);
         let error = (got.map_at_r - wanted.map_at_r).abs();
         assert!(error < tolerance(Quantity::Retrieval, Precision::Single), "{name}: {error}");
+    }
+}
+
+#[test]
+fn retrieval_of_single_precision_rows_is_brute_force_to_the_last_place() {
+    let fast = Fast::new(2).unwrap();
+    for (name, x, dim, labels) in cases() {
+        let rows = single(&x);
+        let ranks = exact::match_ranks(&fast, dim, 50, exact::Labeled { rows: &rows, labels: &labels }, None);
+        let got = Retrieval::of(&ranks.unwrap(), &KS);
+        let same: Vec<f64> = rows.iter().map(|&v| f64::from(v)).collect();
+        let wanted = oracle::retrieval(&same, dim, &labels, &KS);
+        let pairs = got.recall.iter().zip(&wanted.recall);
+        let all = pairs.chain([(&got.r_precision, &wanted.r_precision), (&got.map_at_r, &wanted.map_at_r)]);
+        for (got, wanted) in all {
+            assert!((got - wanted).abs() < tolerance(Quantity::Retrieval, Double), "{name}: {got}, {wanted}");
+        }
     }
 }
 
