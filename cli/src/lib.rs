@@ -14,6 +14,7 @@ pub mod model;
 pub mod notes;
 mod number;
 pub mod overlay;
+pub mod place;
 pub mod plan;
 pub mod quality;
 pub mod recipe;

@@ -11,6 +11,7 @@ mod losses;
 mod metrics;
 mod net;
 mod peers;
+mod place;
 mod runs;
 mod sampling;
 mod tidy;

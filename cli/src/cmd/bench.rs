@@ -4,11 +4,13 @@ use anyhow::Result;
 use nearfar_core::kernel::fast::{InstructionSet, Rates};
 use serde_json::json;
 
-use super::{Answer, threads};
+use super::{Answer, backend, threads};
 use crate::args::{BenchArgs, Common};
 use crate::hot::{self, Timing};
 
 pub(super) fn run(args: &BenchArgs, common: &Common) -> Result<Answer> {
+    // Refuses a GPU: what is timed here is the CPU.
+    backend(common)?;
     let set = InstructionSet::best();
     let rates = Rates::measure(set);
     let mut timings = hot::all(1, &args.n, args.dim, &rates)?;

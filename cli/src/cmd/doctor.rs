@@ -1,38 +1,64 @@
-//! `doctor`: what this machine has, and every kernel of the backend that runs here against the reference.
+//! `doctor`: what this machine has, and every kernel of the backends that run here against the reference.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use nearfar_core::kernel::fast::Fast;
 use nearfar_core::kernel::scalar::Reference;
+use nearfar_cuda::{Cuda, driver_version};
 use serde_json::json;
 
-use super::{Answer, backend, threads};
-use crate::args::Common;
-use crate::checkup;
+use super::{Answer, threads};
+use crate::args::{Common, Device};
+use crate::checkup::{self, Checked};
 
 pub(super) fn run(common: &Common) -> Result<Answer> {
-    let backend = backend(common)?;
-    let kernels = checkup::compare(&backend, &Reference).map_err(anyhow::Error::from_boxed)?;
+    let failed = anyhow::Error::from_boxed;
+    let mut kernels = checkup::compare(&Fast::new(threads(common))?, &Reference).map_err(failed)?;
+    let gpu = match common.device {
+        Device::Cpu => Err("not looked for: --device cpu".to_owned()),
+        Device::Auto => Cuda::new(0).map_err(|error| error.to_string()),
+        // One that was asked for and is not there is an error, as everywhere.
+        Device::Cuda(ordinal) => Ok(Cuda::new(ordinal)?),
+    };
+    if let Ok(cuda) = &gpu {
+        let checked = checkup::compare(cuda, &Reference).map_err(failed)?;
+        // Which GPU it is stands above.
+        kernels.extend(checked.into_iter().map(|row| Checked { backend: "cuda".into(), ..row }));
+    }
+    let driver = driver_version()
+        .filter(|_| common.device != Device::Cpu)
+        .map(|(major, minor)| format!("CUDA {major}.{minor}"));
     let features = cpu_features();
-    let sick = kernels.iter().filter(|kernel| !kernel.ok).count();
     let mut text = format!(
-        "cpu       {} threads; {}\ngpu       none: this build has no CUDA layer\n\n{:<22}{:<10}{:>12}\n",
+        "cpu       {} threads; {}\ngpu       {}\n\n{:<27}{:<10}{:>10}\n",
         threads(common),
         if features.is_empty() { "no vector extension detected".to_owned() } else { features.join(" ") },
+        match &gpu {
+            Ok(cuda) =>
+                format!("{}, {}; {}", cuda.name(), cuda.device(), driver.as_deref().unwrap_or("no driver")),
+            Err(reason) => format!("none: {reason}"),
+        },
         "kernel",
         "backend",
         "max error"
     );
     for kernel in &kernels {
         let verdict = if kernel.ok { "" } else { "  BAD" };
-        text += &format!("{:<22}{:<10}{:>12.1e}{verdict}\n", kernel.name, kernel.backend, kernel.max_error);
+        text += &format!("{:<27}{:<10}{:>10.1e}{verdict}\n", kernel.name, kernel.backend, kernel.max_error);
     }
-    anyhow::ensure!(sick == 0, "{sick} kernels differ from the reference:\n{text}");
+    let sick = kernels.iter().filter(|kernel| !kernel.ok).count();
+    ensure!(sick == 0, "{sick} kernels differ from the reference:\n{text}");
     let kernels: Vec<_> = kernels
         .iter()
         .map(|k| json!({ "name": k.name, "backend": k.backend, "ok": k.ok, "max_error": k.max_error }))
         .collect();
     let json = json!({
         "cpu": { "features": features, "threads": threads(common) },
-        "gpu": { "present": false, "name": null, "driver": null, "reason": "this build has no CUDA layer" },
+        "gpu": {
+            "present": gpu.is_ok(),
+            "name": gpu.as_ref().ok().map(Cuda::device),
+            "driver": driver,
+            "reason": gpu.as_ref().err(),
+        },
         "kernels": kernels,
     });
     Ok(Answer { text, json })

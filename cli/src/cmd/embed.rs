@@ -1,13 +1,15 @@
 //! `embed`: data through a trained network.
 
 use anyhow::{Context, Result, ensure};
+use nearfar_core::kernel::Backend;
 use serde_json::json;
 
-use super::{Answer, backend};
+use super::{Answer, place};
 use crate::args::{Common, EmbedArgs};
 use crate::config::Config;
-use crate::data::{self, npy};
+use crate::data::{self, Samples, npy};
 use crate::model::ModelFile;
+use crate::place::Place;
 use crate::quality;
 use crate::recipe::Recipe;
 use crate::write::ensure_writable;
@@ -37,9 +39,10 @@ pub(super) fn run(args: &EmbedArgs, common: &Common) -> Result<Answer> {
         args.data,
         samples.shape
     );
-    let backend = backend(common)?;
-    let mut network = model.network(&backend, CHUNK, false)?;
-    let embeddings = quality::embed(&backend, &mut network, &model.card.normalization, &samples)?;
+    let embeddings = match place(common)? {
+        Place::Cpu(fast) => embed(&fast, &model, &samples)?,
+        Place::Gpu(cuda) => embed(&*cuda, &model, &samples)?,
+    };
     let dim = model.card.architecture.dim();
     npy::write(&args.out, &[samples.count(), dim], &embeddings)?;
     if let Some(path) = &args.labels_out {
@@ -47,4 +50,9 @@ pub(super) fn run(args: &EmbedArgs, common: &Common) -> Result<Answer> {
     }
     let text = format!("{}: {} embeddings of {dim} numbers\n", args.out.display(), samples.count());
     Ok(Answer { text, json: json!({ "n": samples.count(), "dim": dim, "classes": samples.classes.len() }) })
+}
+
+fn embed<B: Backend<f32>>(backend: &B, model: &ModelFile, samples: &Samples) -> Result<Vec<f32>> {
+    let mut network = model.network(backend, CHUNK, false)?;
+    quality::embed(backend, &mut network, &model.card.normalization, samples)
 }

@@ -1,60 +1,78 @@
 //! `eval`: retrieval and clustering quality of embeddings in files.
 
-use anyhow::{Result, ensure};
-use nearfar_core::kernel::{Backend, SearchView};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use nearfar_core::kernel::fast::Fast;
+use nearfar_core::kernel::{Backend, MatchRanks, SearchView};
 use nearfar_core::metric::cluster::{Agreement, k_means};
+use nearfar_core::metric::exact;
 use nearfar_core::metric::retrieval::Retrieval;
-use nearfar_core::{Key, Stream};
+use nearfar_core::{Key, Scalar, Stream};
 use serde_json::{Map, json};
 
-use super::{Answer, backend, ensure_directions, ensure_near_and_far, ensure_two_classes, read_embedded};
-use crate::args::{Common, EvalArgs};
-use crate::data::npy::{self, Matrix};
+use super::{
+    Answer, Embedded, ensure_directions, ensure_near_and_far, ensure_two_classes, labelled, place, threads,
+};
+use crate::args::{Common, Device, EvalArgs};
+use crate::data::npy::{self, Matrix, Rows};
+use crate::place::Place;
+
+/// What is counted on: places of matches, and clusters.
+struct Found {
+    ranks: MatchRanks,
+    clusters: Vec<u32>,
+    device: String,
+}
+
+/// Other samples that ask, and their classes in the numbering of the set.
+struct Queries<T> {
+    values: Vec<T>,
+    labels: Vec<u32>,
+}
 
 pub(super) fn run(args: &EvalArgs, common: &Common) -> Result<Answer> {
     ensure!(args.k.iter().all(|&k| k >= 1), "--k holds 0: ranks are counted from 1");
-    let backend = backend(common)?;
-    let set = read_embedded(&args.embeddings, &args.labels)?;
-    if args.queries.is_some() {
-        ensure_two_classes(&set, &args.labels)?;
-    } else {
-        ensure_near_and_far(&set, &args.labels)?;
+    let asked = args.queries.as_deref().map(npy::read_rows).transpose()?;
+    match (npy::read_rows(&args.embeddings)?, asked) {
+        (Rows::Single(set), None) => answer(args, common, set, None, single),
+        (Rows::Single(set), Some(Rows::Single(asked))) => answer(args, common, set, Some(asked), single),
+        (set, asked) => answer(args, common, doubled(set), asked.map(doubled), double),
+    }
+}
+
+/// The same numbers in double precision.
+fn doubled(rows: Rows) -> Matrix<f64> {
+    match rows {
+        Rows::Double(matrix) => matrix,
+        Rows::Single(Matrix { rows, cols, values }) => {
+            Matrix { rows, cols, values: values.into_iter().map(f64::from).collect() }
+        }
+    }
+}
+
+/// Looks at the files, has `find` do the work, and reports.
+fn answer<T: Scalar>(
+    args: &EvalArgs,
+    common: &Common,
+    set: Matrix<T>,
+    asked: Option<Matrix<T>>,
+    find: impl FnOnce(&EvalArgs, &Common, &Embedded<T>, Option<&Queries<T>>) -> Result<Found>,
+) -> Result<Answer> {
+    let set = labelled(set, &args.embeddings, &args.labels)?;
+    match &asked {
+        Some(_) => ensure_two_classes(&set, &args.labels)?,
+        None => ensure_near_and_far(&set, &args.labels)?,
     }
     ensure_directions(&set.values, set.dim, &args.embeddings)?;
-    let count = set.labels.len();
-    let mut buffer = backend.zeros(set.values.len())?;
-    backend.upload(&set.values, &mut buffer)?;
-    let depth = args.k.iter().copied().max().unwrap_or(0);
-    let gallery = SearchView { embeddings: &buffer, labels: &set.labels, count };
-    let ranks = match (&args.queries, &args.query_labels) {
-        (Some(embeddings), Some(labels)) => {
-            let Matrix { cols: dim, values, .. } = npy::read_matrix(embeddings)?;
-            ensure!(
-                dim == set.dim,
-                "{} has {dim} numbers a row, {} has {}",
-                embeddings.display(),
-                args.embeddings.display(),
-                set.dim
-            );
-            let labels = among(&npy::read_labels(labels)?, &set.originals);
-            ensure!(
-                labels.len() * dim == values.len(),
-                "{} query labels for {} queries",
-                labels.len(),
-                values.len() / dim
-            );
-            ensure_directions(&values, dim, embeddings)?;
-            let mut queries = backend.zeros(values.len())?;
-            backend.upload(&values, &mut queries)?;
-            let queries = SearchView { embeddings: &queries, labels: &labels, count: labels.len() };
-            backend.match_ranks(dim, depth, queries, Some(gallery))?
-        }
-        _ => backend.match_ranks(set.dim, depth, gallery, None)?,
+    let queries = match (asked, &args.queries, &args.query_labels) {
+        (Some(matrix), Some(path), Some(labels)) => Some(queries(&set, args, matrix, path, labels)?),
+        _ => None,
     };
+    let count = set.labels.len();
+    let Found { ranks, clusters, device } = find(args, common, &set, queries.as_ref())?;
     let quality = Retrieval::of(&ranks, &args.k);
     ensure!(quality.queries > 0, "no query has a sample of its class to find");
-    let key = Key::new(common.seed.unwrap_or(0), Stream::Cluster, 0);
-    let clusters = k_means(&backend, &set.values, set.dim, set.originals.len(), key)?;
     let agreement = Agreement::of(&set.labels, &clusters);
 
     let recall: Map<_, _> =
@@ -70,6 +88,7 @@ pub(super) fn run(args: &EvalArgs, common: &Common) -> Result<Answer> {
         "nmi": agreement.nmi_arithmetic(),
         "nmi_geometric": agreement.nmi_geometric(),
         "ami": agreement.ami(),
+        "device": device,
         "queries": quality.queries,
         "queries_without_match": quality.without_match,
     });
@@ -91,6 +110,91 @@ pub(super) fn run(args: &EvalArgs, common: &Common) -> Result<Answer> {
         text += &format!("{} queries have no match and are left out\n", quality.without_match);
     }
     Ok(Answer { text, json })
+}
+
+/// Queries that fit the set.
+fn queries<T: Scalar>(
+    set: &Embedded<T>,
+    args: &EvalArgs,
+    matrix: Matrix<T>,
+    path: &Path,
+    labels: &Path,
+) -> Result<Queries<T>> {
+    let Matrix { rows, cols: dim, values } = matrix;
+    ensure!(
+        dim == set.dim,
+        "{} has {dim} numbers a row, {} has {}",
+        path.display(),
+        args.embeddings.display(),
+        set.dim
+    );
+    let labels = among(&npy::read_labels(labels)?, &set.originals);
+    ensure!(labels.len() == rows, "{} query labels for {rows} queries", labels.len());
+    ensure_directions(&values, dim, path)?;
+    Ok(Queries { values, labels })
+}
+
+/// Places up to which matches are listed.
+fn depth(args: &EvalArgs) -> usize {
+    args.k.iter().copied().max().unwrap_or(0)
+}
+
+fn key(common: &Common) -> Key {
+    Key::new(common.seed.unwrap_or(0), Stream::Cluster, 0)
+}
+
+/// Files of single precision: found on any backend, judged as exactly as in double precision.
+fn single(
+    args: &EvalArgs,
+    common: &Common,
+    set: &Embedded<f32>,
+    queries: Option<&Queries<f32>>,
+) -> Result<Found> {
+    fn on<B: Backend<f32>>(
+        backend: &B,
+        args: &EvalArgs,
+        key: Key,
+        set: &Embedded<f32>,
+        queries: Option<&Queries<f32>>,
+    ) -> Result<(MatchRanks, Vec<u32>)> {
+        let all = exact::Labeled { rows: &set.values, labels: &set.labels };
+        let asked = queries.map(|q| exact::Labeled { rows: &q.values, labels: &q.labels });
+        let ranks =
+            exact::match_ranks(backend, set.dim, depth(args), asked.unwrap_or(all), asked.map(|_| all))?;
+        Ok((ranks, k_means(backend, &set.values, set.dim, set.originals.len(), key)?))
+    }
+    let place = place(common)?;
+    let (ranks, clusters) = match &place {
+        Place::Cpu(fast) => on(fast, args, key(common), set, queries)?,
+        Place::Gpu(cuda) => on(&**cuda, args, key(common), set, queries)?,
+    };
+    Ok(Found { ranks, clusters, device: place.name().into() })
+}
+
+/// Files of double precision.
+fn double(
+    args: &EvalArgs,
+    common: &Common,
+    set: &Embedded<f64>,
+    queries: Option<&Queries<f64>>,
+) -> Result<Found> {
+    if let Device::Cuda(_) = common.device {
+        bail!(
+            "these embeddings are doubles or whole numbers, and the GPU computes in single precision: leave \
+             --device cuda out, or store them as f4"
+        );
+    }
+    let backend = Fast::new(threads(common)).context("cannot start the threads")?;
+    let gallery = SearchView { embeddings: &set.values, labels: &set.labels, count: set.labels.len() };
+    let ranks = match queries {
+        Some(Queries { values, labels }) => {
+            let asked = SearchView { embeddings: values, labels, count: labels.len() };
+            backend.match_ranks(set.dim, depth(args), asked, Some(gallery))?
+        }
+        None => backend.match_ranks(set.dim, depth(args), gallery, None)?,
+    };
+    let clusters = k_means(&backend, &set.values, set.dim, set.originals.len(), key(common))?;
+    Ok(Found { ranks, clusters, device: "cpu".into() })
 }
 
 /// Labels in the numbering of another set; one that is not there gets a number that no sample has.

@@ -19,10 +19,11 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use nearfar_core::kernel::fast::Fast;
-use nearfar_core::{Embeddings, normalize_row};
+use nearfar_core::{Embeddings, Scalar, normalize_row};
 
 use crate::args::{Cli, Command, Common, Device};
 use crate::data::npy::{self, Matrix};
+use crate::place::Place;
 
 /// What a verb has to say: to people, and to programs.
 #[derive(Debug)]
@@ -81,17 +82,23 @@ fn threads(common: &Common) -> usize {
     common.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
 }
 
-/// The backend that runs here.
+/// Where single precision is computed.
+fn place(common: &Common) -> Result<Place> {
+    Place::open(common.device, threads(common))
+}
+
+/// The processor, for what is computed in double precision, which the GPU layer has not.
 fn backend(common: &Common) -> Result<Fast> {
     if let Device::Cuda(_) = common.device {
-        bail!("this build has no CUDA layer: use --device cpu");
+        bail!("this is computed in double precision, on the CPU: leave --device cuda out");
     }
     Fast::new(threads(common)).context("cannot start the threads")
 }
 
-/// Embeddings and labels from files, in double precision: commands on files are exact before they are fast.
-struct Embedded {
-    values: Vec<f64>,
+/// Embeddings and labels from files. In double precision, unless a verb says otherwise: commands on files are exact
+/// before they are fast.
+struct Embedded<T = f64> {
+    values: Vec<T>,
     dim: usize,
     /// Labels numbered from 0.
     labels: Vec<u32>,
@@ -101,7 +108,12 @@ struct Embedded {
 
 /// Reads `[N, D]` embeddings and N labels that fit.
 fn read_embedded(embeddings: &Path, labels: &Path) -> Result<Embedded> {
-    let Matrix { rows: count, cols: dim, values } = npy::read_matrix(embeddings)?;
+    labelled(npy::read_matrix(embeddings)?, embeddings, labels)
+}
+
+/// Embeddings with the labels of a file, if they fit.
+fn labelled<T>(matrix: Matrix<T>, embeddings: &Path, labels: &Path) -> Result<Embedded<T>> {
+    let Matrix { rows: count, cols: dim, values } = matrix;
     let original = npy::read_labels(labels)?;
     ensure!(
         original.len() == count,
@@ -119,7 +131,7 @@ fn read_embedded(embeddings: &Path, labels: &Path) -> Result<Embedded> {
 }
 
 /// An error unless something is near and something far: two classes, and two samples in one of them.
-fn ensure_near_and_far(set: &Embedded, path: &Path) -> Result<()> {
+fn ensure_near_and_far<T>(set: &Embedded<T>, path: &Path) -> Result<()> {
     ensure_two_classes(set, path)?;
     ensure!(
         set.originals.len() < set.labels.len(),
@@ -129,7 +141,7 @@ fn ensure_near_and_far(set: &Embedded, path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn ensure_two_classes(set: &Embedded, path: &Path) -> Result<()> {
+fn ensure_two_classes<T>(set: &Embedded<T>, path: &Path) -> Result<()> {
     ensure!(
         set.originals.len() > 1,
         "all samples of {} have one label, {}; two classes are needed to tell near from far",
@@ -140,8 +152,8 @@ fn ensure_two_classes(set: &Embedded, path: &Path) -> Result<()> {
 }
 
 /// An error that names file and row for a row of zeros, which has no direction.
-fn ensure_directions(values: &[f64], dim: usize, path: &Path) -> Result<()> {
-    match values.chunks_exact(dim).position(|row| row.iter().all(|&v| v == 0.0)) {
+fn ensure_directions<T: Scalar>(values: &[T], dim: usize, path: &Path) -> Result<()> {
+    match values.chunks_exact(dim).position(|row| row.iter().all(|&v| v == T::ZERO)) {
         Some(row) => bail!("row {row} of {} is all zeros: it has no direction", path.display()),
         None => Ok(()),
     }

@@ -1,20 +1,25 @@
 //! `sample`: negatives for given embeddings, as a csv of triplets.
 
 use std::io::Write;
+use std::ops::Range;
+use std::thread;
 
 use anyhow::Result;
 use nearfar_core::{Draw, DrawReport, Embeddings, Key, Row, Stream, squared_distance};
 use serde_json::json;
 
-use super::{Answer, backend, ensure_near_and_far, read_embedded, unit_rows};
+use super::{Answer, backend, ensure_near_and_far, read_embedded, threads, unit_rows};
 use crate::args::{Common, SampleArgs};
 use crate::config::{Config, Dimension, DimensionName, Far, FarName, SamplerConfig};
 use crate::plan;
 use crate::recipe::Recipe;
 use crate::write::stream_file;
 
+/// Anchors whose lines a thread makes before they are written.
+const ANCHORS: usize = 32;
+
 pub(super) fn run(args: &SampleArgs, common: &Common) -> Result<Answer> {
-    // Refuses a device that is not there; the rows themselves are few enough for plain loops.
+    // Refuses a GPU: log-probabilities are exact, and so in double precision.
     backend(common)?;
     anyhow::ensure!(
         args.far != Far::Named(FarName::Active),
@@ -39,23 +44,37 @@ pub(super) fn run(args: &SampleArgs, common: &Common) -> Result<Answer> {
     let sampler = plan::build_sampler(&config, set.dim, args.alpha)?;
     let key = Key::new(common.seed.unwrap_or(Config::recipe(Recipe::Best).seed), Stream::Negatives, 0);
 
-    let total = stream_file(&args.out, |csv| {
-        writeln!(csv, "anchor,positive,negative,{}log_prob", if args.second { "second," } else { "" })?;
-        let mut total = DrawReport::default();
-        let mut written = Ok(());
+    // The lines of a few anchors, and what is to be said of them.
+    let lines = |anchors: Range<usize>| {
+        let (mut text, mut report) = (Vec::new(), DrawReport::default());
         let (mut distances, mut scratch) = (vec![0.0; x.count()], vec![0.0; x.count()]);
-        for anchor in 0..x.count() {
+        for anchor in anchors {
             for (distance, other) in distances.iter_mut().zip(x.rows()) {
                 *distance = squared_distance(x.row(anchor), other).sqrt();
             }
             let row = Row { anchor, labels: &set.labels, distances: &distances, beta: 0.0 };
-            total = total.plus(sampler.draw_row(&row, args.draws, key, &mut scratch, &mut |draw| {
-                if written.is_ok() {
-                    written = write_line(csv, draw, args.second);
-                }
+            report = report.plus(sampler.draw_row(&row, args.draws, key, &mut scratch, &mut |draw| {
+                write_line(&mut text, draw, args.second).expect("memory takes every line");
             }));
-            // A disk that is full stops the work here, not after the last anchor.
-            std::mem::replace(&mut written, Ok(()))?;
+        }
+        (text, report)
+    };
+    let total = stream_file(&args.out, |csv| {
+        writeln!(csv, "anchor,positive,negative,{}log_prob", if args.second { "second," } else { "" })?;
+        let mut total = DrawReport::default();
+        // A round gives each thread some anchors; a disk that is full stops the work after one.
+        for round in (0..x.count()).step_by(threads(common) * ANCHORS) {
+            let end = (round + threads(common) * ANCHORS).min(x.count());
+            let parts = thread::scope(|scope| {
+                let lines = &lines;
+                let start = |first| scope.spawn(move || lines(first..(first + ANCHORS).min(end)));
+                let running: Vec<_> = (round..end).step_by(ANCHORS).map(start).collect();
+                running.into_iter().map(|thread| thread.join().expect("no thread panics")).collect::<Vec<_>>()
+            });
+            for (text, report) in parts {
+                csv.write_all(&text)?;
+                total = total.plus(report);
+            }
         }
         Ok(total)
     })?;
@@ -76,7 +95,7 @@ pub(super) fn run(args: &SampleArgs, common: &Common) -> Result<Answer> {
     Ok(Answer { text, json })
 }
 
-fn write_line(csv: &mut dyn Write, draw: Draw<f64>, second: bool) -> std::io::Result<()> {
+fn write_line(csv: &mut Vec<u8>, draw: Draw<f64>, second: bool) -> std::io::Result<()> {
     let Draw { triplet: t, log_prob, .. } = draw;
     write!(csv, "{},{},{},", t.anchor, t.positive, t.negative)?;
     if let Some(third) = draw.second.filter(|_| second) {

@@ -9,13 +9,14 @@ use nearfar_core::kernel::{Backend, SearchView};
 use serde_json::json;
 
 use super::settings::{configure, resumed};
-use super::{Answer, backend};
+use super::{Answer, place};
 use crate::args::{Common, TrainArgs};
 use crate::config::Config;
 use crate::data::{self, DataSet, Samples};
 use crate::look::Since;
 use crate::model::ModelCard;
 use crate::notes::explained;
+use crate::place::Place;
 use crate::record::{Baselines, Neighbours, Picture, Scores, Story, Summary};
 use crate::report;
 use crate::run::RunFolder;
@@ -34,7 +35,8 @@ pub(super) fn run(args: &TrainArgs, common: &Common) -> Result<Answer> {
     if let Some(out) = &args.out {
         RunFolder::ensure_free(out)?;
     }
-    let (mut config, data) = match &args.resume {
+    let place = place(common)?;
+    let (config, data) = match &args.resume {
         Some(path) => resumed(path, common)?,
         None => {
             let config = configure(args, common)?;
@@ -42,19 +44,10 @@ pub(super) fn run(args: &TrainArgs, common: &Common) -> Result<Answer> {
             (config, data)
         }
     };
-    let backend = backend(common)?;
-    if let Some(epochs) = args.epochs {
-        config.train.steps = steps_of(epochs, &config, &data, &backend)?;
-    }
-    plan::settle(&mut config.train, data.train.count());
-    let mut trainer = Trainer::new(&backend, &config, &data)?;
-    let baselines = baselines(&data, &backend, &mut trainer)?;
-    // Only now, with everything checked, does a folder come into being.
-    let run = match &args.resume {
-        Some(path) => RunFolder::take_up(path, &config, data.fingerprint())?,
-        None => RunFolder::create(args.out.as_deref(), &data.name, &config, data.fingerprint())?,
+    let (run, summary) = match &place {
+        Place::Cpu(fast) => trained(args, fast, place.name(), config, &data)?,
+        Place::Gpu(cuda) => trained(args, &**cuda, place.name(), config, &data)?,
     };
-    let summary = go(&run, &config, &data, &backend, &mut trainer, baselines)?;
     let text = format!(
         "{}\nrun folder {}: open its report.html\n",
         report::scores_table(&summary),
@@ -71,6 +64,29 @@ pub(super) fn run(args: &TrainArgs, common: &Common) -> Result<Answer> {
         "baselines": summary.baselines,
     });
     Ok(Answer { text, json })
+}
+
+/// The run on the backend that is there; `device` is its name.
+fn trained<B: Backend<f32>>(
+    args: &TrainArgs,
+    backend: &B,
+    device: &str,
+    mut config: Config,
+    data: &DataSet,
+) -> Result<(RunFolder, Summary)> {
+    if let Some(epochs) = args.epochs {
+        config.train.steps = steps_of(epochs, &config, data, backend)?;
+    }
+    plan::settle(&mut config.train, data.train.count());
+    let mut trainer = Trainer::new(backend, &config, data)?;
+    let baselines = baselines(data, backend, &mut trainer)?;
+    // Only now, with everything checked, does a folder come into being.
+    let run = match &args.resume {
+        Some(path) => RunFolder::take_up(path, &config, data.fingerprint())?,
+        None => RunFolder::create(args.out.as_deref(), &data.name, &config, data.fingerprint())?,
+    };
+    let summary = go(&run, &config, data, backend, device, &mut trainer, baselines)?;
+    Ok((run, summary))
 }
 
 /// Steps of so many epochs.
@@ -100,6 +116,7 @@ fn go<B: Backend<f32>>(
     config: &Config,
     data: &DataSet,
     backend: &B,
+    device: &str,
     trainer: &mut Trainer<'_, B>,
     baselines: Baselines,
 ) -> Result<Summary> {
@@ -143,7 +160,7 @@ fn go<B: Backend<f32>>(
         data: data.name.clone(),
         steps: config.train.steps,
         seed: config.seed,
-        device: "cpu".into(),
+        device: device.into(),
         train: [data.train.count(), data.train.classes.len()],
         unseen: [data.test.count(), data.test.classes.len()],
         test: quality_of(&embeddings, &data.test)?,

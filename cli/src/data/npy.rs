@@ -152,6 +152,26 @@ pub fn read_matrix<T: Element>(path: &Path) -> Result<Matrix<T>> {
     read(path, |reader| array(reader)?.into_matrix())
 }
 
+/// Rows in the precision that a file keeps them in.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Rows {
+    /// Halves or floats: exact in single precision.
+    Single(Matrix<f32>),
+    /// Doubles; whole numbers too, which single precision would round.
+    Double(Matrix<f64>),
+}
+
+/// Reads rows of numbers without rounding any.
+pub fn read_rows(path: &Path) -> Result<Rows> {
+    read(path, |mut reader| {
+        let header = Header::read(&mut reader)?;
+        match header.kind == Kind::Float && header.width <= 4 {
+            true => Ok(Rows::Single(values(&header, reader)?.into_matrix()?)),
+            false => Ok(Rows::Double(values(&header, reader)?.into_matrix()?)),
+        }
+    })
+}
+
 /// Reads labels of any integer type, `[N]` or `[N, 1]`.
 pub fn read_labels(path: &Path) -> Result<Vec<i64>> {
     read(path, |reader| array(reader)?.into_labels())
