@@ -74,6 +74,35 @@ fn queries_searched_among_candidates_agree() {
 }
 
 #[test]
+fn a_search_in_two_strips_agrees() {
+    let Some(cuda) = device() else { return };
+    // A strip of distances is 2^22 numbers in whole tiles of 128 rows: here 128 queries, and one in a strip of its own.
+    let (queries, candidates, dim) = (129, (1 << 14) + 6, 4);
+    let (x, labels) = set(1, queries, dim, 40);
+    let (y, among) = set(9, candidates, dim, 40);
+    let (xs, ys) = (up(cuda, &x), up(cuda, &y));
+    let query = SearchView { embeddings: &xs, labels: &labels, count: queries };
+    let other = SearchView { embeddings: &ys, labels: &among, count: candidates };
+    let places = cuda.match_ranks(dim, 3, query, Some(other)).unwrap();
+    let nearest = cuda.nearest(dim, 5, query, Some(other)).unwrap();
+    // The queries on both sides of the boundary, by themselves.
+    for first in [127, 128] {
+        let alone = x[first * dim..][..dim].to_vec();
+        let query = SearchView { embeddings: &alone, labels: &labels[first..=first], count: 1 };
+        let other = SearchView { embeddings: &y, labels: &among, count: candidates };
+        let want = Reference.match_ranks(dim, 3, query, Some(other)).unwrap();
+        assert!(want.places(0).count() > 0);
+        assert_eq!(
+            places.places(first).collect::<Vec<_>>(),
+            want.places(0).collect::<Vec<_>>(),
+            "query {first}"
+        );
+        let want = Reference.nearest(dim, 5, query, Some(other)).unwrap();
+        assert_eq!(nearest[5 * first..][..5], want, "query {first}");
+    }
+}
+
+#[test]
 fn a_collapsed_set_ranks_matches_last() {
     let Some(cuda) = device() else { return };
     let (n, dim) = (30, 4);
