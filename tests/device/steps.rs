@@ -1,0 +1,92 @@
+//! Ten steps on kana, step by step beside the CPU's.
+
+use nearfar::config::{BoundaryMode, Config};
+use nearfar::data;
+use nearfar::recipe::Recipe;
+use nearfar::train::Trainer;
+use nearfar_core::kernel::fast::Fast;
+use nearfar_cuda::Traffic;
+
+use crate::device;
+
+/// Steps that are compared.
+const STEPS: u32 = 10;
+
+/// Largest relative difference of a step's loss. The two backends add in other orders, so a gradient differs by some
+/// 1e-6 of its largest number. Adam divides each number of it by its own size: one that is all rounding moves its
+/// weight by up to the learning rate either way, 1e-3 a step against weights of about 0.3, in another direction. Few
+/// numbers of a gradient are that small, and what they move hardly shows in the loss; ten steps leave room for 1e-3.
+const LOSS: f64 = 1e-3;
+
+/// Largest share of drawn negatives that may differ: a draw within rounding of the border between two candidates.
+const DRAWS: f64 = 0.01;
+
+/// The paper's recipe, which draws and has boundaries of classes, on a network that a simulator runs in seconds.
+fn config() -> Config {
+    let mut config = Config::recipe(Recipe::Paper);
+    config.model.channels = vec![4, 8];
+    config.model.dim = 16;
+    (config.batch.classes, config.batch.per_class) = (4, 4);
+    config
+}
+
+#[test]
+fn ten_steps_on_kana_are_those_of_the_cpu() {
+    let Some(cuda) = device() else { return };
+    let config = config();
+    assert_eq!(config.boundary.mode, BoundaryMode::Gradient);
+    let data = data::load("kana", &config.data).unwrap();
+    let fast = Fast::new(2).unwrap();
+    let mut cpu = Trainer::new(&fast, &config, &data).unwrap();
+    let mut gpu = Trainer::new(&cuda, &config, &data).unwrap();
+    let (mut draws, mut others) = (0, 0);
+    let mut losses = Vec::new();
+    for step in 0..STEPS {
+        let wanted = cpu.step(step).unwrap();
+        let before = cuda.traffic();
+        let got = gpu.step(step).unwrap();
+        assert_eq!(cuda.traffic().since(before), step_traffic(16, data.train.size()), "step {step}");
+
+        let apart = (got.loss.loss - wanted.loss.loss).abs() / wanted.loss.loss;
+        println!("step {step}: loss {:.6}, on the device {:.6}", wanted.loss.loss, got.loss.loss);
+        assert!(apart < LOSS, "step {step}: {apart:.1e}");
+        assert_eq!(got.loss.terms, wanted.loss.terms, "step {step}");
+        assert_eq!(got.drawn.triplets, wanted.drawn.triplets, "step {step}");
+        losses.push(wanted.loss.loss);
+
+        let (got, wanted) = (gpu.shot().unwrap().draws, cpu.shot().unwrap().draws);
+        assert_eq!(got.len(), wanted.len());
+        draws += got.len();
+        others += got.iter().zip(&wanted).filter(|(g, w)| g.triplet != w.triplet).count();
+    }
+    println!("{others} of {draws} draws differ");
+    assert!(draws > 400 && others as f64 <= DRAWS * draws as f64, "{others} of {draws} draws differ");
+    // Steps that moved nothing would agree too.
+    assert!(losses.windows(2).all(|pair| pair[0] != pair[1]), "{losses:?}");
+
+    // All that a run is after its steps: weights, moments, statistics, boundaries.
+    let (got, wanted) = (gpu.state().unwrap(), cpu.state().unwrap());
+    assert_eq!(got.len(), wanted.len());
+    for (got, wanted) in got.iter().zip(&wanted) {
+        assert_eq!((&got.name, &got.shape), (&wanted.name, &wanted.shape));
+        let norm =
+            |values: &mut dyn Iterator<Item = f32>| values.map(|v| f64::from(v * v)).sum::<f64>().sqrt();
+        let apart = norm(&mut got.values.iter().zip(&wanted.values).map(|(g, w)| g - w))
+            / norm(&mut wanted.values.iter().copied()).max(1e-12);
+        println!("{}: {apart:.1e} of its length apart", got.name);
+        assert!(apart < 0.01, "{}: {apart:.1e}", got.name);
+    }
+}
+
+/// All that a step of the paper's recipe copies, as drawn in docs/CUDA.md: a batch of `count` samples of `size`
+/// numbers up; reports and the gradients of the boundaries down.
+fn step_traffic(count: u64, size: usize) -> Traffic {
+    let [inputs, labels, groups, betas] = [4 * count * size as u64, 4 * count, 5 * 4 * count, 4 * count];
+    let [row_without_direction, draw_report, loss_report, beta_gradients] = [4, 6 * 8, 4 * 8, 4 * count];
+    Traffic {
+        uploads: 4,
+        uploaded: inputs + labels + groups + betas,
+        downloads: 4,
+        downloaded: row_without_direction + draw_report + loss_report + beta_gradients,
+    }
+}
