@@ -9,14 +9,15 @@ import hashlib
 import pathlib
 import re
 import site
-import subprocess
 import sys
+
+from assemble import CHIPS, Refused, assemble
 
 HERE = pathlib.Path(__file__).resolve().parent
 NVIDIA = pathlib.Path(site.getsitepackages()[0]) / "nvidia"
 RELEASE = "12.0.140"
 OPTIONS = ["--gpu-architecture=compute_80", "--std=c++17", "--fmad=false"]
-CHIPS = ["sm_80", "sm_86", "sm_89", "sm_90"]
+PTXAS = NVIDIA / "cuda_nvcc" / "bin" / "ptxas"
 
 
 def nvrtc():
@@ -50,25 +51,6 @@ def compile_ptx(library, source):
     return text_of(library, program, "nvrtcGetPTXSize", "nvrtcGetPTX")
 
 
-def assemble(ptx, chip):
-    """Registers and shared bytes of each kernel."""
-    ptxas = NVIDIA / "cuda_nvcc" / "bin" / "ptxas"
-    run = subprocess.run(
-        [ptxas, f"-arch={chip}", "-v", "-o", "/dev/null", ptx], capture_output=True, text=True, check=False
-    )
-    if run.returncode:
-        sys.exit(f"{ptx.name} for {chip}:\n{run.stderr}")
-    found = {}
-    for part in run.stderr.split("Compiling entry function '")[1:]:
-        name = part.split("'")[0]
-        spills = re.search(r"(\d+) bytes spill stores, (\d+) bytes spill loads", part)
-        if spills.group(1) != "0" or spills.group(2) != "0":
-            sys.exit(f"{name} spills on {chip}: {spills.group(0)}")
-        shared = re.search(r"(\d+) bytes smem", part)
-        found[name] = (int(re.search(r"Used (\d+) registers", part).group(1)), int(shared.group(1)) if shared else 0)
-    return found
-
-
 def sha256(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -97,7 +79,7 @@ def main():
         lines += ["", f"[{source.stem}]", f'ptx = "{sha256(target)}"']
         sources = [source.name, *sorted(headers_of(source, set()))]
         lines.append("sources = { " + ", ".join(f'"{s}" = "{sha256(HERE / s)}"' for s in sources) + " }")
-        by_chip = {chip: assemble(target, chip) for chip in CHIPS}
+        by_chip = {chip: assemble(PTXAS, target, chip) for chip in CHIPS}
         lines += [f"[{source.stem}.kernels] # registers on each chip, bytes of shared memory"]
         for name in sorted(by_chip[CHIPS[0]]):
             registers = [by_chip[chip][name][0] for chip in CHIPS]
@@ -106,4 +88,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except Refused as refusal:
+        sys.exit(str(refusal))
