@@ -1,4 +1,5 @@
-//! How fast each operation is, and how far from what memory and arithmetic allow: a line of CSV each.
+//! How fast each operation is, against the least time that its bytes and operations take on the chip at the clocks
+//! its driver states: a line of CSV each. `cnn step` and `mlp step` are whole training steps, upload included.
 //!
 //! ```text
 //! cargo run --release -p nearfar-cuda --example rates            the shapes of training
@@ -11,8 +12,12 @@
 
 use std::time::Instant;
 
-use nearfar_core::kernel::{AdamStep, ConvShape, LinearShape, NormShape, PoolShape};
-use nearfar_cuda::{Buffer, Cuda, Error};
+use nearfar_core::kernel::{AdamStep, BatchView, ConvShape, LinearShape, NormShape, PoolShape, SearchView};
+use nearfar_core::net::{Architecture, InputShape, LayerSpec, Network, Optimizer};
+use nearfar_core::{
+    Cap, EmptyRow, FarCut, Key, Loss, Margin, Objective, Reduction, Sampler, Stream, Weighting,
+};
+use nearfar_cuda::{Buffer, Cuda, Draws, Error};
 
 /// Launches of one batch, and batches.
 const LAUNCHES: u32 = 20;
@@ -52,8 +57,11 @@ impl Rates {
             self.cuda.synchronize()?;
             best = best.min(start.elapsed().as_secs_f64() / f64::from(self.launches));
         }
-        let (micros, tera, giga) = (best * 1e6, operations as f64 / best / 1e12, bytes as f64 / best / 1e9);
-        println!("{name},{micros:.1},{tera:.3},{giga:.1}");
+        let floor = self.cuda.limits().map(|limits| limits.floor(operations as f64, bytes as f64));
+        let told =
+            floor.map_or_else(|| ",".into(), |floor| format!("{:.2},{:.2}", floor * 1e6, best / floor));
+        let (tera, giga) = (operations as f64 / best / 1e12, bytes as f64 / best / 1e9);
+        println!("{name},{:.1},{told},{tera:.3},{giga:.1}", best * 1e6);
         Ok(())
     }
 
@@ -145,9 +153,96 @@ impl Rates {
         let name = format!("normalize {count}x{dim}");
         self.line(&name, 4 * count * dim, 8 * count * dim, || self.cuda.normalize(count, dim, &z, &mut x))
     }
+
+    /// What a step does with a batch of embeddings, and a search in it. Classes of four.
+    fn metric(&self, count: usize, dim: usize) -> Result<(), Error> {
+        let (z, mut x) = (self.filled(count * dim)?, self.cuda.zeros(count * dim)?);
+        self.cuda.normalize(count, dim, &z, &mut x)?;
+        let host: Vec<u32> = (0..count as u32).map(|i| i / 4).collect();
+        let (labels, mut betas) = (self.cuda.indices(&host)?, self.cuda.zeros(count)?);
+        self.cuda.upload(&vec![1.2; count], &mut betas)?;
+        let batch = BatchView { embeddings: &x, labels: &labels, betas: &betas, count, dim };
+        let objective = objective(dim);
+        let (mut draws, mut dx, mut dbetas) =
+            (Draws::default(), self.cuda.zeros(count * dim)?, self.cuda.zeros(count)?);
+        let (pairs, name) = (count * count * dim, format!("{count}x{dim}"));
+        let key = Key::new(0, Stream::Negatives, 0);
+        self.line(&format!("moments {name}"), 2 * pairs, 4 * count * dim, || {
+            self.cuda.negative_moments(batch).map(drop)
+        })?;
+        self.line(&format!("draw {name}"), 2 * pairs, 4 * count * dim, || {
+            self.cuda.draw(batch, &objective, key, &mut draws).map(drop)
+        })?;
+        self.line(&format!("draw and loss {name}"), 2 * pairs, 12 * count * dim, || {
+            self.cuda.draw(batch, &objective, key, &mut draws)?;
+            self.cuda.loss(batch, &objective, &draws, &mut dx, &mut dbetas).map(drop)
+        })?;
+        let search = SearchView { embeddings: &x, labels: &host, count };
+        self.line(&format!("match_ranks {name}"), 2 * pairs, 4 * count * dim, || {
+            self.cuda.match_ranks(dim, 8, search, None).map(drop)
+        })
+    }
+
+    /// A training step of a network, as the program makes it: upload, forward, draw, loss, backward, Adam.
+    fn network(
+        &self,
+        name: &str,
+        architecture: Architecture,
+        count: usize,
+        per_class: u32,
+    ) -> Result<(), Box<dyn std::error::Error>> {
+        let (size, dim) = (architecture.input().len(), architecture.dim());
+        // Two for each product, forward, to the weights and to the inputs.
+        let operations = 6 * count * products(&architecture);
+        let bytes = 4 * (count * size + 7 * architecture.parameter_count());
+        let mut network = Network::new(&self.cuda, architecture, count, 0)?;
+        let input: Vec<f32> = (0..count * size).map(|i| (i * i % 1013) as f32 / 506.0 - 1.0).collect();
+        let host: Vec<u32> = (0..count as u32).map(|i| i / per_class).collect();
+        let (mut betas, mut draws) = (self.cuda.zeros(count)?, Draws::default());
+        let (mut dx, mut dbetas) = (self.cuda.zeros(count * dim)?, self.cuda.zeros(count)?);
+        let (objective, optimizer, mut step) = (objective(dim), Optimizer::default(), 0);
+        self.line(&format!("{name} step {count}"), operations, bytes, || {
+            let labels = self.cuda.indices(&host)?;
+            self.cuda.upload(&vec![1.2; count], &mut betas)?;
+            let embeddings = network.forward(&input, count)?;
+            let batch = BatchView { embeddings, labels: &labels, betas: &betas, count, dim };
+            self.cuda.draw(batch, &objective, Key::new(0, Stream::Negatives, step), &mut draws)?;
+            self.cuda.loss(batch, &objective, &draws, &mut dx, &mut dbetas)?;
+            network.backward(&dx)?;
+            network.update(optimizer, 1e-3, step)?;
+            step += 1;
+            Ok(())
+        })?;
+        Ok(())
+    }
 }
 
-fn main() -> Result<(), Error> {
+/// Multiplications with addition of one sample in all products of a network, forward.
+fn products(architecture: &Architecture) -> usize {
+    let shapes = architecture.shapes().windows(2);
+    let layers = architecture.layers().iter().zip(shapes);
+    layers
+        .map(|(layer, shapes)| match *layer {
+            LayerSpec::Conv { outputs } => 9 * outputs * shapes[0].len(),
+            LayerSpec::Linear { outputs } => outputs * shapes[0].len(),
+            _ => 0,
+        })
+        .sum()
+}
+
+fn image(side: usize) -> InputShape {
+    InputShape { height: side, width: side, channels: 1 }
+}
+
+/// Distance weighted sampling with the margin loss, by the paper's numbers.
+fn objective(dim: usize) -> Objective<f32> {
+    let weighting = Weighting::new(dim as f64, Cap::Near(0.5), FarCut::At(1.4), EmptyRow::Skip);
+    let margin = Loss::Margin(Margin::new(0.2, 0.0).expect("valid numbers"));
+    let sampler = Sampler::DistanceWeighted(weighting.expect("valid numbers"));
+    Objective::new(margin, sampler, Reduction::MeanActive).expect("they go together")
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let small = std::env::args().any(|arg| arg == "small");
     let cuda = match Cuda::new(0) {
         Ok(cuda) => cuda,
@@ -158,7 +253,7 @@ fn main() -> Result<(), Error> {
     };
     let (launches, batches) = if small { (1, 1) } else { (LAUNCHES, BATCHES) };
     println!("# {}", cuda.device());
-    println!("operation,microseconds,tera operations/s,GB/s");
+    println!("operation,microseconds,floor,ratio,tera operations/s,GB/s");
     let rates = Rates { cuda, launches, batches };
     if small {
         rates.linear(5, 20, 12)?;
@@ -166,7 +261,9 @@ fn main() -> Result<(), Error> {
         rates.conv(1, 5, 4, 8, true)?;
         rates.norm(30, 5)?;
         rates.pointwise(1, 6, 4)?;
-        return rates.normalize(9, 20);
+        rates.normalize(9, 20)?;
+        rates.metric(12, 8)?;
+        return rates.network("mlp", Architecture::mlp(image(6), &[9], 5)?, 8, 4);
     }
     // The multilayer perceptron and the two convolutions of the recipes, then sizes that fill a device.
     for (rows, inputs, outputs) in [(128, 784, 512), (128, 512, 256), (128, 256, 128), (4096, 4096, 4096)] {
@@ -186,5 +283,10 @@ fn main() -> Result<(), Error> {
         rates.pointwise(batch, side, channels)?;
     }
     rates.normalize(128, 128)?;
-    rates.normalize(100_000, 512)
+    rates.normalize(100_000, 512)?;
+    for (count, dim) in [(128, 128), (4096, 128), (65_536, 128)] {
+        rates.metric(count, dim)?;
+    }
+    rates.network("mlp", Architecture::mlp(image(28), &[512, 256], 128)?, 120, 5)?;
+    rates.network("cnn", Architecture::cnn(image(28), &[32, 64, 128], 128)?, 120, 5)
 }
