@@ -13,7 +13,7 @@ use crate::args::Device;
 #[derive(Debug)]
 pub enum Place {
     /// The processor.
-    Cpu(Fast),
+    Cpu(Box<Fast>),
     /// A GPU.
     Gpu(Box<Cuda>),
 }
@@ -22,7 +22,9 @@ impl Place {
     /// What `device` names. `auto` is the first GPU, or else the processor, and says on stderr why a GPU whose driver is
     /// installed is not used; a GPU that was asked for and is not there is an error with the reason.
     pub fn open(device: Device, threads: usize) -> Result<Self> {
-        let cpu = || Fast::new(threads).context("cannot start the threads").map(Self::Cpu);
+        let cpu = || -> Result<Self> {
+            Ok(Self::Cpu(Box::new(Fast::new(threads).context("cannot start the threads")?)))
+        };
         match device {
             Device::Cpu => cpu(),
             Device::Cuda(ordinal) => Ok(Self::Gpu(Box::new(Cuda::new(ordinal)?))),

@@ -40,7 +40,7 @@ pub(super) fn run(args: &EmbedArgs, common: &Common) -> Result<Answer> {
         samples.shape
     );
     let embeddings = match place(common)? {
-        Place::Cpu(fast) => embed(&fast, &model, &samples)?,
+        Place::Cpu(fast) => embed(&*fast, &model, &samples)?,
         Place::Gpu(cuda) => embed(&*cuda, &model, &samples)?,
     };
     let dim = model.card.architecture.dim();

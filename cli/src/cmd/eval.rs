@@ -165,7 +165,7 @@ fn single(
     }
     let place = place(common)?;
     let (ranks, clusters) = match &place {
-        Place::Cpu(fast) => on(fast, args, key(common), set, queries)?,
+        Place::Cpu(fast) => on(&**fast, args, key(common), set, queries)?,
         Place::Gpu(cuda) => on(&**cuda, args, key(common), set, queries)?,
     };
     Ok(Found { ranks, clusters, device: place.name().into() })

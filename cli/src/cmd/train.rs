@@ -45,7 +45,7 @@ pub(super) fn run(args: &TrainArgs, common: &Common) -> Result<Answer> {
         }
     };
     let (run, summary) = match &place {
-        Place::Cpu(fast) => trained(args, fast, place.name(), config, &data)?,
+        Place::Cpu(fast) => trained(args, &**fast, place.name(), config, &data)?,
         Place::Gpu(cuda) => trained(args, &**cuda, place.name(), config, &data)?,
     };
     let text = format!(
