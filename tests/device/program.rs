@@ -92,17 +92,17 @@ fn a_run_on_the_device_is_that_of_the_cpu_and_repeats_to_the_byte() {
         assert!(bytes == &two[name], "{name} differs between two runs");
     }
 
-    // Rounding differs, and Adam makes most of it where a gradient is all rounding: see steps.rs.
+    // As in steps.rs; here the boundary and the dimension follow the embeddings, which adds their rounding.
     let (wanted, got) = (looks(&at.join("cpu")), looks(&at.join("gpu")));
     assert_eq!((got.len(), wanted.len()), (3, 3));
     for (got, wanted) in got.iter().zip(&wanted) {
         println!("loss {}, on the device {}", wanted["loss"], got["loss"]);
         assert_eq!((&got["step"], &got["rate"]), (&wanted["step"], &wanted["rate"]));
         let keys = ["loss", "beta", "dimension", "effective_negatives", "positive_distance"];
-        assert_near(got, wanted, &keys, 0.01);
+        assert_near(got, wanted, &keys, 1e-4);
     }
     assert!(wanted[0]["loss"] != wanted[2]["loss"]);
-    // Of 48 samples of unseen classes one may find another neighbour.
+    // Of 48 samples of unseen classes one may find another neighbour, at a near tie.
     for (key, sample) in [("map_at_r", 0.02), ("r_precision", 0.02)] {
         let (g, w) = (gpu["test"][key].as_f64().unwrap(), cpu["test"][key].as_f64().unwrap());
         assert!((g - w).abs() <= sample, "{key}: {g}, on the CPU {w}");

@@ -13,10 +13,13 @@ use crate::device;
 const STEPS: u32 = 10;
 
 /// Largest relative difference of a step's loss. The two backends add in other orders, so a gradient differs by some
-/// 1e-6 of its largest number. Adam divides each number of it by its own size: one that is all rounding moves its
-/// weight by up to the learning rate either way, 1e-3 a step against weights of about 0.3, in another direction. Few
-/// numbers of a gradient are that small, and what they move hardly shows in the loss; ten steps leave room for 1e-3.
-const LOSS: f64 = 1e-3;
+/// 1e-7 of its largest number, and a number of it that is all rounding moves its weight by up to the learning rate
+/// either way, since Adam divides by its size. Seen on the simulator: 1e-7 after ten steps. A chip's own logarithm and
+/// exponential are a few ulp worse, hence the room.
+const LOSS: f64 = 1e-5;
+
+/// Largest difference of a tensor of the run's state, by its length. Seen: 7e-6 in a first moment, 2e-7 in a weight.
+const STATE: f64 = 1e-4;
 
 /// Largest share of drawn negatives that may differ: a draw within rounding of the border between two candidates.
 const DRAWS: f64 = 0.01;
@@ -74,7 +77,7 @@ fn ten_steps_on_kana_are_those_of_the_cpu() {
         let apart = norm(&mut got.values.iter().zip(&wanted.values).map(|(g, w)| g - w))
             / norm(&mut wanted.values.iter().copied()).max(1e-12);
         println!("{}: {apart:.1e} of its length apart", got.name);
-        assert!(apart < 0.01, "{}: {apart:.1e}", got.name);
+        assert!(apart < STATE, "{}: {apart:.1e}", got.name);
     }
 }
 

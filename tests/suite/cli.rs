@@ -54,8 +54,11 @@ fn sample_and_loss_speak_to_each_other() {
     let csv = fs::read_to_string(at.join("T.csv")).unwrap();
     assert_eq!(csv.lines().next(), Some("anchor,positive,negative,log_prob"));
     assert_eq!(csv.lines().count(), 145);
-    let again =
-        json(at, &[&["sample"], &FILES[..], &["--sampler", "distance-weighted", "--out", "T2.csv"]].concat());
+    let again = json(
+        at,
+        &[&["sample"], &FILES[..], &["--sampler", "distance-weighted", "--out", "T2.csv", "--threads", "5"]]
+            .concat(),
+    );
     assert_eq!(again, sampled);
     assert_eq!(fs::read(at.join("T.csv")).unwrap(), fs::read(at.join("T2.csv")).unwrap());
 

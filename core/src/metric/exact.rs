@@ -46,8 +46,8 @@ impl Labeled<'_> {
 /// ```
 /// use nearfar_core::kernel::scalar::Reference;
 /// use nearfar_core::metric::exact::{Labeled, match_ranks};
-/// // The match of row 0 is nearer than row 2 by one part in 17 million: single precision calls that a tie.
-/// let rows = [0.0_f32, 1.0, -(1.0 + f32::EPSILON / 2.0 + f32::EPSILON)];
+/// // The match of row 0 is nearer than row 2 by one part in eight million: single precision calls that a tie.
+/// let rows = [0.0_f32, 1.0, -(1.0 + f32::EPSILON)];
 /// let ranks = match_ranks(&Reference, 1, 1, Labeled { rows: &rows, labels: &[0, 0, 1] }, None)?;
 /// assert_eq!(ranks.places(0).collect::<Vec<_>>(), [1]);
 /// # Ok::<(), nearfar_core::BatchError>(())

@@ -1,5 +1,6 @@
 //! The work bench of the parity tests: the device, numbers to compute with, and how results are compared.
 
+use std::io::Write;
 use std::sync::OnceLock;
 
 use nearfar_cuda::{Buffer, Cuda, Error};
@@ -7,16 +8,20 @@ use nearfar_cuda::{Buffer, Cuda, Error};
 /// The device, or `None` after saying why there is none.
 pub(crate) fn device() -> Option<&'static Cuda> {
     static DEVICE: OnceLock<Result<Cuda, Error>> = OnceLock::new();
-    // Its name tells a device from the simulator.
-    match DEVICE.get_or_init(|| Cuda::new(0).inspect(|cuda| println!("on {}", cuda.device()))) {
+    // Said once, past the test harness, which keeps what tests print to itself. The name tells a device from the
+    // simulator.
+    let say = |what: String| drop(writeln!(std::io::stderr(), "{what}"));
+    let open = || {
+        Cuda::new(0)
+            .inspect(|cuda| say(format!("on {}", cuda.device())))
+            .inspect_err(|error| say(format!("skipped: no CUDA device ({error})")))
+    };
+    match DEVICE.get_or_init(open) {
         Ok(cuda) => Some(cuda),
         Err(error) if std::env::var("REQUIRE_GPU").is_ok_and(|value| value == "1") => {
             panic!("REQUIRE_GPU=1, but there is no CUDA device ({error})")
         }
-        Err(error) => {
-            println!("skipped: no CUDA device ({error})");
-            None
-        }
+        Err(_) => None,
     }
 }
 
