@@ -53,7 +53,12 @@ train() {
     "$here/nearfar" train --device "$device" --seed "$seed" --out "$record/runs/$name" --json "$@" >"$record/$name.json"
 }
 seeds="0 1 2" kana=()
-[ -z "$dry" ] || { seeds=0 kana=(--model mlp --steps 1 --every 1 --dim 4 --classes-per-batch 2 --per-class 2); }
+if [ -n "$dry" ]; then
+    # Sixteen classes of four points each, and a few steps: kana itself takes a simulator minutes.
+    seeds=0 kana=(--data "$record/dry.csv" --steps 2 --every 1 --dim 4 --classes-per-batch 3 --per-class 2)
+    awk -v OFS=, 'BEGIN { for (i = 0; i < 64; i++) { c = int(i / 4)
+        print sin(c) + i % 4 / 9, cos(2 * c) + i % 3 / 9, sin(3 * c) + i % 5 / 9, c } }' >"$record/dry.csv"
+fi
 mkdir -p "$record/runs"
 for seed in $seeds; do
     for device in cuda cpu; do
