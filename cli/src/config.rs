@@ -385,7 +385,9 @@ pub struct AugmentConfig {
     pub scale: f64,
     /// Shear: 0.1 moves the top by a tenth of the height.
     pub shear: f64,
-    /// Share of the samples that are turned, scaled and sheared; the others stay sharp.
+    /// Elastic distortion: 0.1 pulls parts of the image apart by up to a tenth of its smaller side.
+    pub elastic: f64,
+    /// Share of the samples that are turned, scaled, sheared and distorted; the others stay sharp.
     pub share: f64,
     /// Share of the classes of a batch that are turned by right angles or mirrored, each as a whole: new classes.
     pub symmetry: f64,

@@ -125,6 +125,7 @@ pub fn check_beside(config: &Config, mistakes: Vec<String>) -> Result<()> {
     errors.range("augment.rotation", augment.rotation, 0.0, 180.0);
     errors.range("augment.scale", augment.scale, 0.0, 0.9);
     errors.range("augment.shear", augment.shear, 0.0, 0.9);
+    errors.range("augment.elastic", augment.elastic, 0.0, 0.5);
     errors.range("augment.share", augment.share, 0.0, 1.0);
     errors.range("augment.symmetry", augment.symmetry, 0.0, 1.0);
     errors.finish()

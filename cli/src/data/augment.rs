@@ -1,4 +1,4 @@
-//! Variation of inputs: images are shifted, turned, scaled and sheared a little at random.
+//! Variation of inputs: images are shifted, turned, scaled, sheared and distorted a little at random.
 //!
 //! What happens to an image is a function of the seed, the step and its place in the batch alone. Where the image
 //! does not reach, the mean of its border is taken, channel by channel and before normalisation: on a plain
@@ -12,23 +12,26 @@
 use anyhow::{Result, ensure};
 use nearfar_core::Key;
 
+use super::elastic::Elastic;
 use crate::config::AugmentConfig;
 
 /// Ranges of variation for samples of one shape; vectors are left as they are.
 ///
 /// ```text
-/// x' = t + centre + (1 + f) R(phi) S(k) (x - centre)      S(k) moves a pixel k * height-from-centre to the side
+/// x' = t + centre + (1 + f) R(phi) S(k) (x - e(x') - centre)      S(k) moves a pixel k * height-from-centre to the side
 /// t_x, t_y in ±shift, whole     phi in ±rotation     f in ±scale     k in ±shear     uniform, independent
+/// e: a sheet pulled at 4 x 4 points by up to elastic * side each way
 /// ```
-/// Only a `share` of the samples is turned, scaled and sheared: values between pixels are bilinear, which blurs, and
-/// a network that saw no sharp image in training would meet its first one when it is used. Before that, with probability `symmetry`, all samples of a class are turned or
-/// mirrored by one of the eight symmetries of the square; of the four of the rectangle if the sides differ.
+/// Only a `share` of the samples is turned, scaled, sheared and distorted: values between pixels are bilinear, which
+/// blurs, and a network that saw no sharp image in training would meet its first one when it is used. Before that,
+/// with probability `symmetry`, all samples of a class are turned or mirrored by one of the eight symmetries of the
+/// square; of the four of the rectangle if the sides differ.
 ///
 /// ```
 /// use nearfar::config::AugmentConfig;
 /// use nearfar::data::augment::Augmentation;
 /// use nearfar_core::{Key, Stream};
-/// let config = AugmentConfig { shift: 2, rotation: 10.0, scale: 0.1, shear: 0.0, share: 0.5, symmetry: 0.5 };
+/// let config = AugmentConfig { shift: 2, rotation: 10.0, scale: 0.1, shear: 0.0, elastic: 0.1, share: 0.5, symmetry: 0.5 };
 /// let augmentation = Augmentation::new(&config, [28, 28, 1])?;
 /// let (image, mut out) = (vec![7.0; 28 * 28], vec![0.0; 28 * 28]);
 /// augmentation.apply(Key::new(0, Stream::Augment, 1), [0, 0], &image, &mut out);
@@ -44,6 +47,8 @@ pub struct Augmentation {
     rotation: f64,
     scale: f64,
     shear: f64,
+    /// In pixels.
+    elastic: f64,
     share: f64,
     symmetry: f64,
 }
@@ -64,9 +69,10 @@ const SYMMETRIES: [Symmetry; 8] = [
 ];
 
 impl Augmentation {
-    /// Checks the ranges: shift within the image, rotation at most 180°, scale and shear below 1, share and symmetry shares.
+    /// Checks the ranges: shift within the image, rotation at most 180°, scale and shear below 1, elastic at
+    /// most 1/2, share and symmetry shares.
     pub fn new(config: &AugmentConfig, shape: [usize; 3]) -> Result<Self> {
-        let &AugmentConfig { shift, rotation, scale, shear, share, symmetry } = config;
+        let &AugmentConfig { shift, rotation, scale, shear, elastic, share, symmetry } = config;
         let [height, width, _] = shape;
         let is_vector = height == 1 && width == 1;
         let side = height.min(width);
@@ -80,6 +86,7 @@ impl Augmentation {
         );
         ensure!((0.0..1.0).contains(&scale), "augment.scale is {scale}; it lies in [0, 1)");
         ensure!((0.0..1.0).contains(&shear), "augment.shear is {shear}; it lies in [0, 1)");
+        ensure!((0.0..=0.5).contains(&elastic), "augment.elastic is {elastic}; it lies in [0, 0.5]");
         ensure!((0.0..=1.0).contains(&share), "augment.share is {share}; it lies in [0, 1]");
         ensure!((0.0..=1.0).contains(&symmetry), "augment.symmetry is {symmetry}; it lies in [0, 1]");
         let (on, shift) = if is_vector { (0.0, 0) } else { (1.0, shift) };
@@ -89,6 +96,8 @@ impl Augmentation {
             rotation: rotation.to_radians() * on,
             scale: scale * on,
             shear: shear * on,
+            // A row or column of pixels has no inside to pull.
+            elastic: if side < 2 { 0.0 } else { elastic * on * side as f64 },
             share,
             symmetry: symmetry * on,
         })
@@ -96,13 +105,14 @@ impl Augmentation {
 
     /// Writes a variation of the raw sample `raw` to `out`, both `[height, width, channels]`, or it panics.
     ///
-    /// `key` gives the seed and the step; indices 0 to 4 and 7 are drawn for the place in the batch, 5 and 6 for the
-    /// class.
+    /// `key` gives the seed and the step; indices 0 to 4 and from 7 on are drawn for the place in the batch, 5 and 6
+    /// for the class.
     pub fn apply(&self, key: Key, [place, class]: [u32; 2], raw: &[f32], out: &mut [f32]) {
         let [height, width, channels] = self.shape;
         let size = height * width * channels;
         assert!(raw.len() == size && out.len() == size, "a sample has {size} values");
-        if self.shift == 0 && [self.rotation, self.scale, self.shear, self.symmetry] == [0.0; 4] {
+        if self.shift == 0 && [self.rotation, self.scale, self.shear, self.elastic, self.symmetry] == [0.0; 5]
+        {
             out.copy_from_slice(raw);
             return;
         }
@@ -115,14 +125,18 @@ impl Augmentation {
         let (sin, cos) = within(self.rotation, 2).sin_cos();
         let grow = 1.0 + within(self.scale, 3);
         let shear = within(self.shear, 4);
+        let sheet = (on * self.elastic > 0.0).then(|| Elastic::draw(key, place, 8, self.elastic));
         let fill = border_mean(raw, self.shape);
         let (middle_y, middle_x) = ((height as f64 - 1.0) / 2.0, (width as f64 - 1.0) / 2.0);
         for y in 0..height {
+            let pulls = sheet.as_ref().map(|sheet| sheet.row(y, height));
             for x in 0..width {
                 // From where it is seen back to where it was: turned back, unscaled, unsheared, its class as it was.
                 let (dx, dy) = (x as f64 - middle_x - right, y as f64 - middle_y - down);
                 let (u, v) = ((cos * dx + sin * dy) / grow, (cos * dy - sin * dx) / grow);
                 let u = u - shear * v;
+                let [right, down] = pulls.map_or([0.0; 2], |pulls| pulls.at(x, width));
+                let (u, v) = (u + right, v + down);
                 let at = [yx * u + yy * v + middle_y, xx * u + xy * v + middle_x];
                 let pixel = &mut out[(y * width + x) * channels..][..channels];
                 bilinear(raw, self.shape, &fill, at, pixel);
@@ -188,8 +202,15 @@ mod tests {
 
     use super::*;
 
-    const NONE: AugmentConfig =
-        AugmentConfig { shift: 0, rotation: 0.0, scale: 0.0, shear: 0.0, share: 1.0, symmetry: 0.0 };
+    const NONE: AugmentConfig = AugmentConfig {
+        shift: 0,
+        rotation: 0.0,
+        scale: 0.0,
+        shear: 0.0,
+        elastic: 0.0,
+        share: 1.0,
+        symmetry: 0.0,
+    };
 
     fn key(step: u32) -> Key {
         Key::new(5, Stream::Augment, step)
@@ -223,15 +244,29 @@ mod tests {
     fn no_range_changes_nothing_and_neither_does_a_vector() {
         let raw: Vec<f32> = (0..12).map(|v| v as f32).collect();
         assert_eq!(varied(&NONE, [2, 2, 3], 0, 0, &raw), raw);
-        let all =
-            AugmentConfig { shift: 2, rotation: 10.0, scale: 0.1, shear: 0.1, share: 1.0, symmetry: 0.5 };
+        let all = AugmentConfig {
+            shift: 2,
+            rotation: 10.0,
+            scale: 0.1,
+            shear: 0.1,
+            elastic: 0.1,
+            share: 1.0,
+            symmetry: 0.5,
+        };
         assert_eq!(varied(&all, [1, 1, 12], 0, 0, &raw), raw);
     }
 
     #[test]
     fn a_variation_is_a_function_of_its_place() {
-        let config =
-            AugmentConfig { shift: 2, rotation: 10.0, scale: 0.1, shear: 0.1, share: 1.0, symmetry: 0.5 };
+        let config = AugmentConfig {
+            shift: 2,
+            rotation: 10.0,
+            scale: 0.1,
+            shear: 0.1,
+            elastic: 0.1,
+            share: 1.0,
+            symmetry: 0.5,
+        };
         let of = |step, item| varied(&config, [21, 21, 1], step, item, &dot(3, 2));
         assert_eq!(of(1, 2), of(1, 2));
         assert_ne!(of(1, 2), of(2, 2));
@@ -281,6 +316,23 @@ mod tests {
     }
 
     #[test]
+    fn a_pull_moves_a_dot_by_no_more_than_its_reach_and_each_dot_by_its_own() {
+        let config = AugmentConfig { elastic: 0.1, ..NONE };
+        let moved: Vec<[f64; 2]> = (0..40)
+            .map(|item| {
+                let [_, down, right] = centre(&varied(&config, [21, 21, 1], 0, item, &dot(0, 0)));
+                [down, right]
+            })
+            .collect();
+        // A tenth of 21 pixels; sampling between pixels moves a dot by less than half a pixel more.
+        assert!(moved.iter().flatten().all(|by| by.abs() < 2.1 + 0.5), "{moved:?}");
+        assert!(moved.iter().any(|by| by[0].abs() > 0.5) && moved.iter().any(|by| by[1].abs() > 0.5));
+        // Two dots of one image go different ways.
+        let of = |down, right| centre(&varied(&config, [21, 21, 1], 0, 3, &dot(down, right)));
+        assert!((of(0, 0)[1] - (of(8, 8)[1] - 8.0)).abs() > 1e-3);
+    }
+
+    #[test]
     fn a_class_is_turned_as_a_whole_and_every_symmetry_comes_about() {
         // All pixels differ, so a symmetry is known by its image; on whole pixels it moves them exactly.
         let (square, wide) = ([3, 3, 1], [2, 3, 1]);
@@ -315,8 +367,15 @@ mod tests {
 
     #[test]
     fn a_plain_background_stays_plain_in_every_channel() {
-        let config =
-            AugmentConfig { shift: 5, rotation: 180.0, scale: 0.5, shear: 0.5, share: 1.0, symmetry: 0.5 };
+        let config = AugmentConfig {
+            shift: 5,
+            rotation: 180.0,
+            scale: 0.5,
+            shear: 0.5,
+            elastic: 0.1,
+            share: 1.0,
+            symmetry: 0.5,
+        };
         let raw: Vec<f32> = [255.0, 0.0, 31.0].repeat(12 * 9);
         for item in 0..20 {
             let out = varied(&config, [12, 9, 3], 0, item, &raw);
@@ -327,8 +386,15 @@ mod tests {
 
     #[test]
     fn values_stay_within_those_of_the_image() {
-        let config =
-            AugmentConfig { shift: 4, rotation: 90.0, scale: 0.5, shear: 0.5, share: 1.0, symmetry: 0.5 };
+        let config = AugmentConfig {
+            shift: 4,
+            rotation: 90.0,
+            scale: 0.5,
+            shear: 0.5,
+            elastic: 0.1,
+            share: 1.0,
+            symmetry: 0.5,
+        };
         let raw: Vec<f32> = (0..21 * 21).map(|place| ((place * 7919) % 256) as f32).collect();
         for item in 0..20 {
             let out = varied(&config, [21, 21, 1], 3, item, &raw);
@@ -343,6 +409,7 @@ mod tests {
                 AugmentConfig { rotation: bad, ..NONE },
                 AugmentConfig { scale: bad, ..NONE },
                 AugmentConfig { shear: bad, ..NONE },
+                AugmentConfig { elastic: bad, ..NONE },
                 AugmentConfig { share: bad, ..NONE },
                 AugmentConfig { symmetry: bad, ..NONE },
             ] {

@@ -14,6 +14,7 @@ use crate::config::DataConfig;
 mod arrays;
 pub mod augment;
 mod bytes;
+mod elastic;
 mod folder;
 mod idx;
 mod kana;

@@ -3,7 +3,9 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::{jacobian, pool, quantile};
+use super::order::{Order, Point};
+use super::pool::push;
+use super::{jacobian, quantile};
 
 /// Which way levels go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,9 +99,8 @@ pub struct Isotonic {
     options: Options,
     increasing: bool,
     fitted: Vec<f64>,
-    /// Block of each input point; `None` without weight.
-    pub(super) block_of: Vec<Option<u32>>,
-    pub(super) weights: Vec<f64>,
+    /// `None` if all are 1.
+    weights: Option<Vec<f64>>,
 }
 
 impl Isotonic {
@@ -110,49 +111,44 @@ impl Isotonic {
         weights: Option<&[f64]>,
         options: Options,
     ) -> Result<Self, IsotonicError> {
-        let weights = weights.map_or_else(|| alloc::vec![1.0; x.len()], <[f64]>::to_vec);
-        check(x, y, &weights, options)?;
-        let mut order: Vec<usize> = (0..x.len()).filter(|&i| weights[i] > 0.0).collect();
-        // By y within ties: the sums of a tie then do not depend on the order of the input.
-        order.sort_unstable_by(|&a, &b| x[a].total_cmp(&x[b]).then(y[a].total_cmp(&y[b])).then(a.cmp(&b)));
-        let groups: Vec<&[usize]> = order.chunk_by(|&a, &b| x[a] == x[b]).collect();
-
-        let sides = match options.direction {
-            Direction::Increasing => &[true][..],
-            Direction::Decreasing => &[false],
-            Direction::Auto => &[true, false],
+        check(x, y, weights, options)?;
+        let data = Data { weights, order: Order::new(x, y, weights) };
+        let fit = |increasing| (increasing, data.runs(options.risk, increasing));
+        let (increasing, runs) = match options.direction {
+            Direction::Increasing => fit(true),
+            Direction::Decreasing => fit(false),
+            Direction::Auto => {
+                let (rising, falling) = (fit(true), fit(false));
+                let loss = |runs: &[Run]| data.loss(runs, options.risk);
+                if loss(&falling.1) < loss(&rising.1) { falling } else { rising }
+            }
         };
-        let mut best: Option<(f64, bool, Vec<f64>)> = None;
-        for &increasing in sides {
-            let levels = levels(&groups, y, &weights, options.risk, increasing);
-            let loss = loss(&groups, &levels, y, &weights, options.risk);
-            if best.as_ref().is_none_or(|(least, ..)| loss < *least) {
-                best = Some((loss, increasing, levels));
-            }
-        }
-        let Some((_, increasing, levels)) = best else { return Err(IsotonicError::NoWeight) };
 
-        let mut blocks: Vec<Block> = Vec::new();
-        let mut block_of = alloc::vec![None; x.len()];
-        for (at, (group, &level)) in groups.iter().zip(&levels).enumerate() {
-            let (place, weight) = (x[group[0]], group.iter().map(|&i| weights[i]).sum::<f64>());
-            match blocks.last_mut() {
-                Some(block) if block.level == level => {
-                    block.to = place;
-                    block.weight += weight;
+        let mut blocks: Vec<Block> = Vec::with_capacity(runs.len());
+        let mut fitted = alloc::vec![0.0; x.len()];
+        let mut groups = data.order.groups();
+        let mut start = 0;
+        for run in &runs {
+            let (mut ends, mut weight) = (None, 0.0);
+            for group in groups.by_ref().take(run.end - start) {
+                for point in group {
+                    fitted[point.index()] = run.level;
+                    weight += data.weight(*point);
                 }
-                _ => blocks.push(Block { start: at, from: place, to: place, weight, level }),
+                let (first, _) = ends.unwrap_or((group[0], group[0]));
+                ends = Some((first, group[0]));
             }
-            group.iter().for_each(|&i| block_of[i] = Some(blocks.len() as u32 - 1));
+            let Some((first, last)) = ends else { continue };
+            let (from, to) = (x[first.index()], x[last.index()]);
+            blocks.push(Block { start, from, to, weight, level: run.level });
+            start = run.end;
         }
-        let mut curve = Self { blocks, options, increasing, fitted: Vec::new(), block_of, weights };
-        curve.fitted = x
-            .iter()
-            .zip(&curve.block_of)
-            .map(|(&x, block)| {
-                block.map_or_else(|| curve.value(x), |block| curve.blocks[block as usize].level)
-            })
-            .collect();
+        let mut curve = Self { blocks, options, increasing, fitted, weights: weights.map(<[f64]>::to_vec) };
+        for (point, &weight) in weights.unwrap_or_default().iter().enumerate() {
+            if weight == 0.0 {
+                curve.fitted[point] = curve.value(x[point]);
+            }
+        }
         Ok(curve)
     }
 
@@ -172,6 +168,18 @@ impl Isotonic {
     #[must_use]
     pub fn fitted(&self) -> &[f64] {
         &self.fitted
+    }
+
+    /// The block of each input point with its weight; `None` for one without.
+    pub(super) fn memberships(&self) -> impl Iterator<Item = Option<(usize, f64)>> {
+        let of = move |(point, &level): (usize, &f64)| {
+            let weight = self.weights.as_ref().map_or(1.0, |weights| weights[point]);
+            // Levels of blocks all differ, and rise or fall.
+            let before =
+                |block: &Block| if self.increasing { block.level < level } else { block.level > level };
+            (weight > 0.0).then(|| (self.blocks.partition_point(before), weight))
+        };
+        self.fitted.iter().enumerate().map(of)
     }
 
     /// The curve at `x`. Errors: NaN, and a query beyond the data under [`Outside::Error`].
@@ -223,70 +231,112 @@ impl Isotonic {
     }
 }
 
-/// Level of each group of equal x.
-fn levels(groups: &[&[usize]], y: &[f64], weights: &[f64], risk: Risk, increasing: bool) -> Vec<f64> {
-    let sign = if increasing { 1.0 } else { -1.0 };
-    let mut levels = match risk {
-        Risk::Mean => {
-            let mut sums: Vec<f64> = groups.iter().map(|g| g.iter().map(|&i| weights[i]).sum()).collect();
-            let mut values: Vec<f64> = groups
-                .iter()
-                .zip(&sums)
-                .map(|(g, sum)| sign * g.iter().map(|&i| y[i] * (weights[i] / sum)).sum::<f64>())
-                .collect();
-            let mut ends = alloc::vec![0; groups.len()];
-            let blocks = pool(&mut values, &mut sums, &mut ends);
-            let mut levels = Vec::with_capacity(groups.len());
-            for block in 0..blocks {
-                levels.resize(ends[block], values[block]);
-            }
-            levels
-        }
-        // The tau-quantile of y is minus the (1 - tau)-quantile of -y.
-        Risk::Quantile(tau) => {
-            let points: Vec<Vec<(f64, f64)>> =
-                groups.iter().map(|g| g.iter().map(|&i| (sign * y[i], weights[i])).collect()).collect();
-            quantile::fit(&points, if increasing { tau } else { 1.0 - tau })
-        }
-    };
-    levels.iter_mut().for_each(|level| *level *= sign);
-    levels
+/// A level, and the index after the last distinct x that has it.
+struct Run {
+    end: usize,
+    level: f64,
 }
 
-/// The loss that the fit minimises.
-fn loss(groups: &[&[usize]], levels: &[f64], y: &[f64], weights: &[f64], risk: Risk) -> f64 {
-    let term = |i: usize, level: f64| {
-        let off = y[i] - level;
-        weights[i]
-            * match risk {
-                Risk::Mean => off * off,
-                Risk::Quantile(tau) if off > 0.0 => tau * off,
-                Risk::Quantile(tau) => (tau - 1.0) * off,
-            }
-    };
-    groups.iter().zip(levels).map(|(group, &level)| group.iter().map(|&i| term(i, level)).sum::<f64>()).sum()
+/// What is fitted, by x.
+struct Data<'a> {
+    weights: Option<&'a [f64]>,
+    order: Order,
 }
 
-fn check(x: &[f64], y: &[f64], weights: &[f64], options: Options) -> Result<(), IsotonicError> {
-    for (what, other) in [("y", y.len()), ("weights", weights.len())] {
+impl Data<'_> {
+    fn weight(&self, point: Point) -> f64 {
+        self.weights.map_or(1.0, |weights| weights[point.index()])
+    }
+
+    /// The levels of the best monotone sequence, all different.
+    fn runs(&self, risk: Risk, increasing: bool) -> Vec<Run> {
+        let sign = if increasing { 1.0 } else { -1.0 };
+        match risk {
+            Risk::Mean => self.means(sign),
+            // The tau-quantile of y is minus the (1 - tau)-quantile of -y.
+            Risk::Quantile(tau) => self.quantiles(if increasing { tau } else { 1.0 - tau }, sign),
+        }
+    }
+
+    fn means(&self, sign: f64) -> Vec<Run> {
+        // Memory is touched as far as there are blocks, mostly few.
+        let count = self.order.len();
+        let (mut values, mut sums, mut ends) =
+            (alloc::vec![0.0; count], alloc::vec![0.0; count], alloc::vec![0; count]);
+        let mut blocks = 0;
+        for (at, group) in self.order.groups().enumerate() {
+            let (value, weight) = self.mean(group);
+            blocks = push(&mut values, &mut sums, &mut ends, blocks, (sign * value, weight, at + 1));
+        }
+        (0..blocks).map(|block| Run { end: ends[block], level: sign * values[block] }).collect()
+    }
+
+    /// Weighted mean and weight of the points of one x.
+    fn mean(&self, group: &[Point]) -> (f64, f64) {
+        if let &[only] = group {
+            return (only.y, self.weight(only));
+        }
+        let weight = group.iter().map(|&point| self.weight(point)).sum::<f64>();
+        (group.iter().map(|&point| point.y * (self.weight(point) / weight)).sum(), weight)
+    }
+
+    fn quantiles(&self, tau: f64, sign: f64) -> Vec<Run> {
+        let group = |points: &[Point]| -> Vec<(f64, f64)> {
+            points.iter().map(|&point| (sign * point.y, self.weight(point))).collect()
+        };
+        let groups: Vec<Vec<(f64, f64)>> = self.order.groups().map(group).collect();
+        let mut runs: Vec<Run> = Vec::new();
+        for (at, level) in quantile::fit(&groups, tau).into_iter().enumerate() {
+            match runs.last_mut() {
+                Some(run) if run.level == sign * level => run.end = at + 1,
+                _ => runs.push(Run { end: at + 1, level: sign * level }),
+            }
+        }
+        runs
+    }
+
+    /// The loss that the fit minimises.
+    fn loss(&self, runs: &[Run], risk: Risk) -> f64 {
+        let mut run = 0;
+        let mut sum = 0.0;
+        for (at, group) in self.order.groups().enumerate() {
+            run += usize::from(at == runs[run].end);
+            for &point in group {
+                let off = point.y - runs[run].level;
+                sum += self.weight(point)
+                    * match risk {
+                        Risk::Mean => off * off,
+                        Risk::Quantile(tau) if off > 0.0 => tau * off,
+                        Risk::Quantile(tau) => (tau - 1.0) * off,
+                    };
+            }
+        }
+        sum
+    }
+}
+
+fn check(x: &[f64], y: &[f64], weights: Option<&[f64]>, options: Options) -> Result<(), IsotonicError> {
+    for (what, other) in [("y", y.len()), ("weights", weights.map_or(x.len(), <[f64]>::len))] {
         if other != x.len() {
             return Err(IsotonicError::Length { what, len: other, points: x.len() });
         }
     }
-    for (what, values) in [("x", x), ("y", y), ("weight", weights)] {
+    let given = weights.unwrap_or_default();
+    for (what, values) in [("x", x), ("y", y), ("weight", given)] {
         if let Some(index) = values.iter().position(|v| !v.is_finite()) {
             return Err(IsotonicError::NotFinite { what, index, value: values[index] });
         }
     }
-    if let Some(index) = weights.iter().position(|&w| w < 0.0) {
-        return Err(IsotonicError::NegativeWeight { index, value: weights[index] });
+    if let Some(index) = given.iter().position(|&w| w < 0.0) {
+        return Err(IsotonicError::NegativeWeight { index, value: given[index] });
     }
     if let Risk::Quantile(tau) = options.risk
         && !(tau > 0.0 && tau < 1.0)
     {
         return Err(IsotonicError::Quantile(tau));
     }
-    if weights.iter().all(|&w| w == 0.0) { Err(IsotonicError::NoWeight) } else { Ok(()) }
+    let none = weights.map_or(x.is_empty(), |weights| weights.iter().all(|&w| w == 0.0));
+    if none { Err(IsotonicError::NoWeight) } else { Ok(()) }
 }
 
 /// Why there is no fit, or no prediction.
@@ -370,6 +420,17 @@ mod tests {
         let curve = Isotonic::fit(&x, &y, Some(&[1.0, 0.0, 1.0]), Options::default()).unwrap();
         assert_eq!(curve.fitted(), [1.0, 2.0, 3.0]);
         assert_eq!(curve.blocks().len(), 2);
+    }
+
+    #[test]
+    fn no_weights_are_weights_of_one() {
+        let (x, y) = ([2.0, 1.0, 2.0, 4.0, 3.0], [0.5, 1.0, 3.0, 2.0, -1.0]);
+        for risk in [Risk::Mean, Risk::Quantile(0.3)] {
+            let fit = |weights| Isotonic::fit(&x, &y, weights, Options { risk, ..auto() }).unwrap();
+            let (none, ones) = (fit(None), fit(Some(&[1.0; 5][..])));
+            assert_eq!((none.blocks(), none.fitted()), (ones.blocks(), ones.fitted()));
+            assert_eq!(none.jacobian_product(&y), ones.jacobian_product(&y));
+        }
     }
 
     #[test]

@@ -4,12 +4,12 @@ use alloc::vec::Vec;
 
 use super::Isotonic;
 
-/// Sum over the points of each block of `term(point)`.
-fn block_sums(curve: &Isotonic, term: impl Fn(usize) -> f64) -> Vec<f64> {
+/// Sum over the points of each block of `term(point, weight)`.
+fn block_sums(curve: &Isotonic, term: impl Fn(usize, f64) -> f64) -> Vec<f64> {
     let mut sums = alloc::vec![0.0; curve.blocks.len()];
-    for (point, block) in curve.block_of.iter().enumerate() {
-        if let Some(block) = block {
-            sums[*block as usize] += term(point);
+    for (point, place) in curve.memberships().enumerate() {
+        if let Some((block, weight)) = place {
+            sums[block] += term(point, weight);
         }
     }
     sums
@@ -17,18 +17,16 @@ fn block_sums(curve: &Isotonic, term: impl Fn(usize) -> f64) -> Vec<f64> {
 
 /// `J dy`: `sum_j w_j dy_j / W` over the block of each point.
 pub(super) fn forward(curve: &Isotonic, dy: &[f64]) -> Vec<f64> {
-    let sums = block_sums(curve, |point| curve.weights[point] * dy[point]);
-    let of = |block: u32| sums[block as usize] / curve.blocks[block as usize].weight;
-    curve.block_of.iter().map(|block| block.map_or(0.0, of)).collect()
+    let sums = block_sums(curve, |point, weight| weight * dy[point]);
+    let of = |(block, _): (usize, f64)| sums[block] / curve.blocks[block].weight;
+    curve.memberships().map(|place| place.map_or(0.0, of)).collect()
 }
 
 /// `Jᵀ g`: `w_j / W sum_i g_i` over the block of each point.
 pub(super) fn backward(curve: &Isotonic, g: &[f64]) -> Vec<f64> {
-    let sums = block_sums(curve, |point| g[point]);
-    let of = |(block, weight): (&Option<u32>, &f64)| {
-        block.map_or(0.0, |block| weight * sums[block as usize] / curve.blocks[block as usize].weight)
-    };
-    curve.block_of.iter().zip(&curve.weights).map(of).collect()
+    let sums = block_sums(curve, |point, _| g[point]);
+    let of = |(block, weight): (usize, f64)| weight * sums[block] / curve.blocks[block].weight;
+    curve.memberships().map(|place| place.map_or(0.0, of)).collect()
 }
 
 #[cfg(test)]

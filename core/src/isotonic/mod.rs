@@ -10,6 +10,8 @@ mod fit;
 mod interval;
 #[cfg(feature = "alloc")]
 mod jacobian;
+#[cfg(feature = "alloc")]
+mod order;
 mod pool;
 #[cfg(feature = "alloc")]
 mod quantile;

@@ -17,22 +17,33 @@
 pub fn pool(values: &mut [f64], weights: &mut [f64], ends: &mut [usize]) -> usize {
     let mut blocks = 0;
     for point in 0..values.len() {
-        // The next point is a block of its own, put behind those that are there.
-        values[blocks] = values[point];
-        weights[blocks] = weights[point];
-        ends[blocks] = point + 1;
-        blocks += 1;
-        while blocks > 1 && values[blocks - 2] >= values[blocks - 1] {
-            let (left, right) = (blocks - 2, blocks - 1);
-            let weight = weights[left] + weights[right];
-            // Towards the heavier by the lighter's share: equal levels stay exactly equal.
-            values[left] += (values[right] - values[left]) * (weights[right] / weight);
-            weights[left] = weight;
-            ends[left] = ends[right];
-            blocks -= 1;
-        }
+        let next = (values[point], weights[point], point + 1);
+        blocks = push(values, weights, ends, blocks, next);
     }
     blocks
+}
+
+/// Puts a point (value, weight, end) behind the first `blocks`, a block of its own, and merges as long as levels fall.
+/// Returns the number of blocks; those of the slices behind it are scratch.
+pub(super) fn push(
+    values: &mut [f64],
+    weights: &mut [f64],
+    ends: &mut [usize],
+    blocks: usize,
+    (mut value, mut weight, end): (f64, f64, usize),
+) -> usize {
+    let mut at = blocks;
+    while at > 0 && values[at - 1] >= value {
+        at -= 1;
+        let both = weights[at] + weight;
+        // Towards the heavier by the lighter's share: equal levels stay exactly equal.
+        value = values[at] + (value - values[at]) * (weight / both);
+        weight = both;
+    }
+    values[at] = value;
+    weights[at] = weight;
+    ends[at] = end;
+    at + 1
 }
 
 #[cfg(test)]
