@@ -54,7 +54,7 @@ pub(super) fn run(args: &TrainArgs, common: &Common) -> Result<Answer> {
         Some(path) => RunFolder::take_up(path, &config, data.fingerprint())?,
         None => RunFolder::create(args.out.as_deref(), &data.name, &config, data.fingerprint())?,
     };
-    let summary = go(&run, &config, &data, &backend, &mut trainer, baselines)?;
+    let (summary, training) = go(&run, &config, &data, &backend, &mut trainer, baselines)?;
     let text = format!(
         "{}\nrun folder {}: open its report.html\n",
         report::scores_table(&summary),
@@ -65,6 +65,7 @@ pub(super) fn run(args: &TrainArgs, common: &Common) -> Result<Answer> {
         "steps": summary.steps,
         "seconds": wall.elapsed().as_secs_f64(),
         "cpu_seconds": cpu.elapsed().as_secs_f64(),
+        "training_cpu_seconds": training,
         "device": summary.device,
         "seed": summary.seed,
         "test": summary.test,
@@ -94,7 +95,8 @@ fn baselines<B: Backend<f32>>(
     })
 }
 
-/// The run itself: from its first step, or from where it was saved, to its report.
+/// The run itself: from its first step, or from where it was saved, to its report. Returns the CPU seconds of its
+/// steps and looks too.
 fn go<B: Backend<f32>>(
     run: &RunFolder,
     config: &Config,
@@ -102,7 +104,7 @@ fn go<B: Backend<f32>>(
     backend: &B,
     trainer: &mut Trainer<'_, B>,
     baselines: Baselines,
-) -> Result<Summary> {
+) -> Result<(Summary, f64)> {
     let dim = trainer.network().architecture().dim();
     let quality_of = |embeddings: &[f32], samples: &Samples| -> Result<Scores> {
         quality::scores(backend, embeddings, dim, &samples.labels)
@@ -118,6 +120,7 @@ fn go<B: Backend<f32>>(
         trainer.restore(|name| state.tensors.get(name)).context("the saved state does not fit this run")?;
         first = step;
     }
+    let cpu = ProcessTime::now();
     let bar = progress(config.train.steps, first);
     let mut since = Since::default();
     for step in first..config.train.steps {
@@ -137,6 +140,7 @@ fn go<B: Backend<f32>>(
         }
     }
     bar.finish_and_clear();
+    let training = cpu.elapsed().as_secs_f64();
 
     let embeddings = trainer.embed(&data.test)?;
     let summary = Summary {
@@ -158,7 +162,7 @@ fn go<B: Backend<f32>>(
     };
     let page = report::page(&story, &target(&story))?;
     run.finish(&story.summary, &page, &card, &trainer.network().tensors(false)?)?;
-    Ok(story.summary)
+    Ok((story.summary, training))
 }
 
 /// A bar on stderr with rate and time left; nothing where stderr is no terminal.
