@@ -115,6 +115,12 @@ pub enum Command {
     /// The hot paths, timed against the least that their arithmetic needs on this machine.
     #[command(after_help = "Example:\n  nearfar bench --n 1024,4096 --dim 128 --threads 1")]
     Bench(BenchArgs),
+    /// Does sampling matter on these data? Losses by samplers by seeds, in tables with standard errors.
+    #[command(
+        after_help = "Examples:\n  nearfar ablate --preset paper --seeds 5 --jobs 2 --out grids/paper\n  nearfar ablate \
+                      --losses margin,triplet --samplers uniform,distance-weighted --cpu-seconds 30 --out grids/mine"
+    )]
+    Ablate(crate::ablate::AblateArgs),
 }
 
 /// What a run that goes on cannot change: all options of `train` but `--resume`.

@@ -3,6 +3,7 @@
 //! A verb ([`cmd`]) reads its options ([`args`]) and the run file ([`config`], checked by [`plan`]), gets its data
 //! ([`data`]), works through `nearfar-core`, and leaves files ([`run`], [`report`]).
 
+pub mod ablate;
 pub mod args;
 pub mod checkup;
 pub mod cmd;

@@ -1,5 +1,6 @@
 //! The suite: one binary, one module an idea.
 
+mod ablate;
 mod backends;
 mod cli;
 mod complete;

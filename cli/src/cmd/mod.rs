@@ -1,5 +1,6 @@
 //! One verb each; and what they share: where to compute, and what they answer.
 
+mod ablate;
 mod bench;
 mod density;
 mod doctor;
@@ -74,6 +75,7 @@ pub fn run(cli: &Cli) -> Result<Answer> {
         Command::Isotonic(args) => isotonic::run(args),
         Command::Doctor => doctor::run(common),
         Command::Bench(args) => bench::run(args, common),
+        Command::Ablate(args) => ablate::run(args, common),
     }
 }
 

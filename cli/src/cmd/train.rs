@@ -44,7 +44,7 @@ pub(super) fn run(args: &TrainArgs, common: &Common) -> Result<Answer> {
             (config, data)
         }
     };
-    let (run, summary) = match &place {
+    let (run, summary, training) = match &place {
         Place::Cpu(fast) => trained(args, &**fast, place.name(), config, &data)?,
         Place::Gpu(cuda) => trained(args, &**cuda, place.name(), config, &data)?,
     };
@@ -58,6 +58,7 @@ pub(super) fn run(args: &TrainArgs, common: &Common) -> Result<Answer> {
         "steps": summary.steps,
         "seconds": wall.elapsed().as_secs_f64(),
         "cpu_seconds": cpu.elapsed().as_secs_f64(),
+        "training_cpu_seconds": training,
         "device": summary.device,
         "seed": summary.seed,
         "test": summary.test,
@@ -66,14 +67,14 @@ pub(super) fn run(args: &TrainArgs, common: &Common) -> Result<Answer> {
     Ok(Answer { text, json })
 }
 
-/// The run on the backend that is there; `device` is its name.
+/// The run on the backend that is there; `device` is its name. Returns what [`go`] does.
 fn trained<B: Backend<f32>>(
     args: &TrainArgs,
     backend: &B,
     device: &str,
     mut config: Config,
     data: &DataSet,
-) -> Result<(RunFolder, Summary)> {
+) -> Result<(RunFolder, Summary, f64)> {
     if let Some(epochs) = args.epochs {
         config.train.steps = steps_of(epochs, &config, data, backend)?;
     }
@@ -85,8 +86,8 @@ fn trained<B: Backend<f32>>(
         Some(path) => RunFolder::take_up(path, &config, data.fingerprint())?,
         None => RunFolder::create(args.out.as_deref(), &data.name, &config, data.fingerprint())?,
     };
-    let summary = go(&run, &config, data, backend, device, &mut trainer, baselines)?;
-    Ok((run, summary))
+    let (summary, training) = go(&run, &config, data, backend, device, &mut trainer, baselines)?;
+    Ok((run, summary, training))
 }
 
 /// Steps of so many epochs.
@@ -110,7 +111,8 @@ fn baselines<B: Backend<f32>>(
     })
 }
 
-/// The run itself: from its first step, or from where it was saved, to its report.
+/// The run itself: from its first step, or from where it was saved, to its report. Returns the CPU seconds of its
+/// steps and looks too.
 fn go<B: Backend<f32>>(
     run: &RunFolder,
     config: &Config,
@@ -119,7 +121,7 @@ fn go<B: Backend<f32>>(
     device: &str,
     trainer: &mut Trainer<'_, B>,
     baselines: Baselines,
-) -> Result<Summary> {
+) -> Result<(Summary, f64)> {
     let dim = trainer.network().architecture().dim();
     let quality_of = |embeddings: &[f32], samples: &Samples| -> Result<Scores> {
         quality::scores(backend, embeddings, dim, &samples.labels)
@@ -135,6 +137,7 @@ fn go<B: Backend<f32>>(
         trainer.restore(|name| state.tensors.get(name)).context("the saved state does not fit this run")?;
         first = step;
     }
+    let cpu = ProcessTime::now();
     let bar = progress(config.train.steps, first);
     let mut since = Since::default();
     for step in first..config.train.steps {
@@ -154,6 +157,7 @@ fn go<B: Backend<f32>>(
         }
     }
     bar.finish_and_clear();
+    let training = cpu.elapsed().as_secs_f64();
 
     let embeddings = trainer.embed(&data.test)?;
     let summary = Summary {
@@ -175,7 +179,7 @@ fn go<B: Backend<f32>>(
     };
     let page = report::page(&story, &target(&story))?;
     run.finish(&story.summary, &page, &card, &trainer.network().tensors(false)?)?;
-    Ok(story.summary)
+    Ok((story.summary, training))
 }
 
 /// A bar on stderr with rate and time left; nothing where stderr is no terminal.
