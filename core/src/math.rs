@@ -77,6 +77,10 @@ pub trait Scalar:
     fn as_single(values: &[Self]) -> Option<&[f32]>;
     /// As [`as_single`](Self::as_single), to be written.
     fn as_single_mut(values: &mut [Self]) -> Option<&mut [f32]>;
+    /// The same slice if its numbers are `f64`.
+    fn as_double(values: &[Self]) -> Option<&[f64]>;
+    /// As [`as_double`](Self::as_double), to be written.
+    fn as_double_mut(values: &mut [Self]) -> Option<&mut [f64]>;
     /// Neither infinite nor NaN.
     fn is_finite(self) -> bool;
 
@@ -95,7 +99,7 @@ pub trait Scalar:
 }
 
 macro_rules! scalar {
-    ($t:ident, $sqrt:ident, $ln:ident, $exp:ident, $ln_1p:ident, $abs:ident, $single:expr, $single_mut:expr) => {
+    ($t:ident, $sqrt:ident, $ln:ident, $exp:ident, $ln_1p:ident, $abs:ident, $single:expr, $single_mut:expr, $double:expr, $double_mut:expr) => {
         impl Scalar for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -142,6 +146,14 @@ macro_rules! scalar {
                 $single_mut(values)
             }
             #[inline]
+            fn as_double(values: &[Self]) -> Option<&[f64]> {
+                $double(values)
+            }
+            #[inline]
+            fn as_double_mut(values: &mut [Self]) -> Option<&mut [f64]> {
+                $double_mut(values)
+            }
+            #[inline]
             fn is_finite(self) -> bool {
                 $t::is_finite(self)
             }
@@ -149,8 +161,8 @@ macro_rules! scalar {
     };
 }
 
-scalar!(f32, sqrtf, logf, expf, log1pf, fabsf, Some, Some);
-scalar!(f64, sqrt, log, exp, log1p, fabs, |_| None, |_| None);
+scalar!(f32, sqrtf, logf, expf, log1pf, fabsf, Some, Some, |_| None, |_| None);
+scalar!(f64, sqrt, log, exp, log1p, fabs, |_| None, |_| None, Some, Some);
 
 /// The largest whole number not above `x`.
 pub(crate) fn floor(x: f64) -> f64 {

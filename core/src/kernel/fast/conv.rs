@@ -36,7 +36,7 @@ impl Layers {
     ) {
         match (T::as_single(x), T::as_single(w), T::as_single_mut(y)) {
             (Some(x), Some(w), Some(y)) => self.conv_single(shape, x, w, y, picks),
-            _ => general::conv(shape, x, w, y, picks),
+            _ => general::conv(self.set, shape, x, w, y, picks),
         }
     }
 
@@ -94,7 +94,7 @@ impl Layers {
             (Some(x), Some(w), Some(dy), Some(dw)) => {
                 self.conv_backward_single(shape, x, w, dy, picks, dw, dx.and_then(T::as_single_mut));
             }
-            _ => general::conv_backward(shape, x, w, dy, picks, dw, dx),
+            _ => general::conv_backward(self.set, shape, x, w, dy, picks, dw, dx),
         }
     }
 

@@ -50,7 +50,7 @@ struct Plan {
 impl Plan {
     #[inline(always)]
     fn new<S: Simd>(shape: ConvShape, tiling: Tiling) -> Self {
-        let (inputs, outputs) = (padded::<S>(shape.inputs), padded::<S>(shape.outputs));
+        let (inputs, outputs) = (padded::<f32, S>(shape.inputs), padded::<f32, S>(shape.outputs));
         let tiles = band(tiling) * tiling.cols;
         let margin = Margin::new(shape, tiling, inputs);
         let (input_plane, output_plane) = (tiles * inputs + GAP, tiles * BLOCK + GAP);
@@ -140,7 +140,7 @@ impl WithSimd for Pack<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { shape, tiling, w, panels, transposed } = self;
         let plan = Plan::new::<S>(shape, tiling);
-        let (width, lanes) = (panel_width::<S>(), S::F32_LANES);
+        let (width, lanes) = (panel_width::<f32, S>(), S::F32_LANES);
         let plane = if transposed { plan.inputs * plan.outputs } else { shape.inputs * plan.outputs };
         if transposed {
             panels[..16 * plane].fill(0.0);
@@ -267,7 +267,7 @@ impl WithSimd for Backward<'_> {
         let (padded_dx, rest) = rest.split_at_mut(plan.margin.len());
         let (v, rest) = rest.split_at_mut(16 * plan.input_plane);
         let (dv, dm) = rest.split_at_mut(16 * plan.input_plane);
-        let width = panel_width::<S>();
+        let width = panel_width::<f32, S>();
         let all = x.len() / plan.image_len() * tiling.rows;
         let size = tiling.output_len();
         for first in (0..all).step_by(band(tiling)) {

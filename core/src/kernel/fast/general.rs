@@ -1,10 +1,11 @@
-//! Products of any precision through the `gemm` crate: the path of f64, which checks gradients rather than trains.
+//! Layers as products of whole matrices: the path of f64, which checks gradients rather than trains.
 //!
 //! A convolution unfolds its input; the pooling after it is a pass of its own. Work is cut by shape as everywhere.
 
 use rayon::prelude::*;
 
-use super::product::{Mat, product};
+use super::InstructionSet;
+use super::product::{Mat, Packed, product};
 use crate::Scalar;
 use crate::kernel::scalar::layers::pool_windows;
 use crate::kernel::{ConvShape, LinearShape};
@@ -16,15 +17,22 @@ const CONV_ROWS: usize = 392;
 /// Partial sums of a convolution's weight gradient.
 const CONV_PARTS: usize = 16;
 
-pub(super) fn linear<T: Scalar>(shape: LinearShape, x: &[T], w: &[T], b: &[T], y: &mut [T]) {
+pub(super) fn linear<T: Scalar>(
+    set: InstructionSet,
+    shape: LinearShape,
+    x: &[T],
+    w: &[T],
+    b: &[T],
+    y: &mut [T],
+) {
     let LinearShape { rows, inputs, outputs, relu } = shape;
-    let w = Mat::new(w, inputs, outputs);
+    let w = Packed::new(set, Mat::new(w, inputs, outputs));
     let (x, y) = (&x[..rows * inputs], &mut y[..rows * outputs]);
     y.par_chunks_mut(LINEAR_ROWS * outputs).zip(x.par_chunks(LINEAR_ROWS * inputs)).for_each(|(y, x)| {
         for row in y.chunks_exact_mut(outputs) {
             row.copy_from_slice(&b[..outputs]);
         }
-        product(Mat::new(x, x.len() / inputs, inputs), w, true, y);
+        product(Mat::new(x, x.len() / inputs, inputs), &w, true, y);
         if relu {
             for y in y {
                 *y = if *y > T::ZERO { *y } else { T::ZERO };
@@ -35,6 +43,7 @@ pub(super) fn linear<T: Scalar>(shape: LinearShape, x: &[T], w: &[T], b: &[T], y
 
 /// `dw` and `dx` from a `dy` in which inactive outputs are 0 already.
 pub(super) fn linear_backward<T: Scalar>(
+    set: InstructionSet,
     shape: LinearShape,
     x: &[T],
     w: &[T],
@@ -44,7 +53,7 @@ pub(super) fn linear_backward<T: Scalar>(
 ) {
     let LinearShape { rows, inputs, outputs, .. } = shape;
     let (dw, dy) = (&mut dw[..inputs * outputs], &dy[..rows * outputs]);
-    let dy_matrix = Mat::new(dy, rows, outputs);
+    let dy_packed = Packed::new(set, Mat::new(dy, rows, outputs));
     // A task computes some rows of dw: it reads a band of columns of x, gathered first so that the product sees a
     // whole matrix.
     dw.par_chunks_mut(LINEAR_ROWS * outputs).enumerate().for_each(|(task, dw)| {
@@ -54,14 +63,14 @@ pub(super) fn linear_backward<T: Scalar>(
             .chunks_exact(inputs)
             .flat_map(|row| row[first..first + band].iter().copied())
             .collect();
-        product(Mat::new(&gathered, rows, band).t(), dy_matrix, false, dw);
+        product(Mat::new(&gathered, rows, band).t(), &dy_packed, false, dw);
     });
     if let Some(dx) = dx {
-        let w = Mat::new(w, inputs, outputs).t();
+        let w = Packed::new(set, Mat::new(w, inputs, outputs).t());
         dx[..rows * inputs]
             .par_chunks_mut(LINEAR_ROWS * inputs)
             .zip(dy.par_chunks(LINEAR_ROWS * outputs))
-            .for_each(|(dx, dy)| product(Mat::new(dy, dy.len() / outputs, outputs), w, false, dx));
+            .for_each(|(dx, dy)| product(Mat::new(dy, dy.len() / outputs, outputs), &w, false, dx));
     }
 }
 
@@ -116,11 +125,11 @@ fn images_together(shape: ConvShape) -> usize {
     CONV_ROWS.div_ceil(shape.height * shape.width).min(shape.batch).max(1)
 }
 
-fn conv_whole<T: Scalar>(shape: ConvShape, x: &[T], w: &[T], y: &mut [T]) {
+fn conv_whole<T: Scalar>(set: InstructionSet, shape: ConvShape, x: &[T], w: &[T], y: &mut [T]) {
     let ConvShape { batch, height, width, inputs, outputs, .. } = shape;
     let pixels = height * width;
     let together = images_together(shape);
-    let w = Mat::new(w, 9 * inputs, outputs);
+    let w = Packed::new(set, Mat::new(w, 9 * inputs, outputs));
     let (x, y) = (&x[..batch * pixels * inputs], &mut y[..batch * pixels * outputs]);
     y.par_chunks_mut(together * pixels * outputs)
         .zip(x.par_chunks(together * pixels * inputs))
@@ -133,12 +142,13 @@ fn conv_whole<T: Scalar>(shape: ConvShape, x: &[T], w: &[T], y: &mut [T]) {
                 {
                     unfold(height, width, inputs, image, cols);
                 }
-                product(Mat::new(cols, rows, 9 * inputs), w, false, y);
+                product(Mat::new(cols, rows, 9 * inputs), &w, false, y);
             },
         );
 }
 
 fn conv_whole_backward<T: Scalar>(
+    set: InstructionSet,
     shape: ConvShape,
     x: &[T],
     w: &[T],
@@ -169,12 +179,8 @@ fn conv_whole_backward<T: Scalar>(
                     {
                         unfold(height, width, inputs, image, cols);
                     }
-                    product(
-                        Mat::new(cols, rows, 9 * inputs).t(),
-                        Mat::new(dy, rows, outputs),
-                        true,
-                        &mut part,
-                    );
+                    let dy = Packed::new(set, Mat::new(dy, rows, outputs));
+                    product(Mat::new(cols, rows, 9 * inputs).t(), &dy, true, &mut part);
                 }
                 part
             },
@@ -187,14 +193,14 @@ fn conv_whole_backward<T: Scalar>(
         }
     }
     if let Some(dx) = dx {
-        let w = Mat::new(w, 9 * inputs, outputs).t();
+        let w = Packed::new(set, Mat::new(w, 9 * inputs, outputs).t());
         dx[..batch * pixels * inputs]
             .par_chunks_mut(together * pixels * inputs)
             .zip(dy.par_chunks(together * pixels * outputs))
             .for_each_init(
                 || vec![T::ZERO; together * pixels * 9 * inputs],
                 |cols, (dx, dy)| {
-                    product(Mat::new(dy, dy.len() / outputs, outputs), w, false, cols);
+                    product(Mat::new(dy, dy.len() / outputs, outputs), &w, false, cols);
                     for (image, cols) in
                         dx.chunks_exact_mut(pixels * inputs).zip(cols.chunks_exact(pixels * 9 * inputs))
                     {
@@ -205,12 +211,19 @@ fn conv_whole_backward<T: Scalar>(
     }
 }
 
-pub(super) fn conv<T: Scalar>(shape: ConvShape, x: &[T], w: &[T], y: &mut [T], picks: &mut [u32]) {
+pub(super) fn conv<T: Scalar>(
+    set: InstructionSet,
+    shape: ConvShape,
+    x: &[T],
+    w: &[T],
+    y: &mut [T],
+    picks: &mut [u32],
+) {
     if !shape.pool {
-        return conv_whole(shape, x, w, y);
+        return conv_whole(set, shape, x, w, y);
     }
     let mut whole = vec![T::ZERO; shape.batch * shape.height * shape.width * shape.outputs];
-    conv_whole(shape, x, w, &mut whole);
+    conv_whole(set, shape, x, w, &mut whole);
     pool_windows(shape.pooling(), |output, window| {
         let pick = (1..4).fold(0, |best, at| if whole[window[at]] > whole[window[best]] { at } else { best });
         (y[output], picks[output]) = (whole[window[pick]], pick as u32);
@@ -218,6 +231,7 @@ pub(super) fn conv<T: Scalar>(shape: ConvShape, x: &[T], w: &[T], y: &mut [T], p
 }
 
 pub(super) fn conv_backward<T: Scalar>(
+    set: InstructionSet,
     shape: ConvShape,
     x: &[T],
     w: &[T],
@@ -227,9 +241,9 @@ pub(super) fn conv_backward<T: Scalar>(
     dx: Option<&mut [T]>,
 ) {
     if !shape.pool {
-        return conv_whole_backward(shape, x, w, dy, dw, dx);
+        return conv_whole_backward(set, shape, x, w, dy, dw, dx);
     }
     let mut whole = vec![T::ZERO; shape.batch * shape.height * shape.width * shape.outputs];
     pool_windows(shape.pooling(), |output, window| whole[window[picks[output] as usize]] = dy[output]);
-    conv_whole_backward(shape, x, w, &whole, dw, dx);
+    conv_whole_backward(set, shape, x, w, &whole, dw, dx);
 }

@@ -8,6 +8,8 @@ use core::fmt;
 
 use pulp::{Simd, WithSimd};
 
+use crate::Scalar;
+
 /// An instruction set that kernels are compiled for.
 ///
 /// ```
@@ -115,3 +117,61 @@ pub(super) fn put<S: Simd>(simd: S, to: &mut [f32], vector: S::f32s) {
         None => simd.partial_store_f32s(to, vector),
     }
 }
+
+/// A number as kernels see it that are written for both precisions: vectors of it on any instruction set.
+pub(super) trait Lanes: Scalar {
+    /// A vector of these numbers.
+    type Vector<S: Simd>: Copy;
+
+    /// Numbers in a vector.
+    fn lanes<S: Simd>() -> usize {
+        size_of::<Self::Vector<S>>() / size_of::<Self>()
+    }
+    /// The vectors at the start of a slice.
+    fn vectors<S: Simd>(numbers: &[Self]) -> &[Self::Vector<S>];
+    /// As [`vectors`](Self::vectors), to be written.
+    fn vectors_mut<S: Simd>(numbers: &mut [Self]) -> &mut [Self::Vector<S>];
+    /// One number in all lanes.
+    fn splat<S: Simd>(simd: S, number: Self) -> Self::Vector<S>;
+    /// `a b`.
+    fn multiply<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
+    /// `a b + c`, rounded once.
+    fn multiply_add<S: Simd>(
+        simd: S,
+        a: Self::Vector<S>,
+        b: Self::Vector<S>,
+        c: Self::Vector<S>,
+    ) -> Self::Vector<S>;
+}
+
+macro_rules! lanes {
+    ($number:ident, $vector:ident, $get:ident, $get_mut:ident, $splat:ident, $mul:ident, $mul_add:ident) => {
+        impl Lanes for $number {
+            type Vector<S: Simd> = S::$vector;
+
+            #[inline(always)]
+            fn vectors<S: Simd>(numbers: &[Self]) -> &[S::$vector] {
+                S::$get(numbers).0
+            }
+            #[inline(always)]
+            fn vectors_mut<S: Simd>(numbers: &mut [Self]) -> &mut [S::$vector] {
+                S::$get_mut(numbers).0
+            }
+            #[inline(always)]
+            fn splat<S: Simd>(simd: S, number: Self) -> S::$vector {
+                simd.$splat(number)
+            }
+            #[inline(always)]
+            fn multiply<S: Simd>(simd: S, a: S::$vector, b: S::$vector) -> S::$vector {
+                simd.$mul(a, b)
+            }
+            #[inline(always)]
+            fn multiply_add<S: Simd>(simd: S, a: S::$vector, b: S::$vector, c: S::$vector) -> S::$vector {
+                simd.$mul_add(a, b, c)
+            }
+        }
+    };
+}
+
+lanes!(f32, f32s, as_simd_f32s, as_mut_simd_f32s, splat_f32s, mul_f32s, mul_add_f32s);
+lanes!(f64, f64s, as_simd_f64s, as_mut_simd_f64s, splat_f64s, mul_f64s, mul_add_f64s);

@@ -6,7 +6,7 @@
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::tile::{Multiply, MultiplyTransposed, Rows, panel_width};
+use super::tile::{Multiply, MultiplyStrips, Rows, blocks, panel_width};
 use super::{Layers, general};
 use crate::Scalar;
 use crate::kernel::LinearShape;
@@ -43,7 +43,7 @@ impl Layers {
                 let weights = Weights { data: w, stride: outputs, transposed: false };
                 self.by_columns((rows, inputs, outputs), x, weights, y, finish);
             }
-            _ => general::linear(shape, x, w, b, y),
+            _ => general::linear(self.set, shape, x, w, b, y),
         }
     }
 
@@ -70,7 +70,7 @@ impl Layers {
                     self.by_columns((rows, outputs, inputs), dy, weights, dx, finish);
                 }
             }
-            _ => general::linear_backward(shape, x, w, dy, dw, dx),
+            _ => general::linear_backward(self.set, shape, x, w, dy, dw, dx),
         }
     }
 
@@ -147,7 +147,7 @@ impl WithSimd for Pack<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         let Self { from: Weights { data, stride, transposed }, inner, columns, packed } = self;
-        let width = panel_width::<S>();
+        let width = panel_width::<f32, S>();
         let panels = packed.chunks_exact_mut(inner.len().max(1) * width);
         for (first, panel) in columns.clone().step_by(width).zip(panels) {
             let count = width.min(columns.end - first);
@@ -194,7 +194,7 @@ impl WithSimd for Columns<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { rows, inner, x, weights, columns, packed, tile } = self;
-        let whole = columns.len().next_multiple_of(panel_width::<S>());
+        let whole = columns.len().next_multiple_of(panel_width::<f32, S>());
         for first in (0..inner).step_by(INNER) {
             let these = first..(first + INNER).min(inner);
             let packed = &mut packed[..these.len() * whole];
@@ -228,24 +228,26 @@ impl WithSimd for Band<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { shape, first, x, packed, dw, scratch } = self;
         let LinearShape { rows, inputs, outputs, .. } = shape;
-        let (width, band) = (panel_width::<S>(), dw.len() / outputs);
-        let (columns, tile) = scratch.split_at_mut(rows * BAND);
-        for (to, from) in columns.chunks_exact_mut(BAND).zip(x.chunks_exact(inputs)) {
-            to[..band].copy_from_slice(&from[first..first + band]);
-        }
+        let (width, band) = (panel_width::<f32, S>(), dw.len() / outputs);
+        let (strips, tile) = scratch.split_at_mut(rows * BAND);
         let wide = outputs.next_multiple_of(width);
         let c = if wide == outputs { &mut *dw } else { &mut *tile };
         for row in (0..rows).step_by(ROWS) {
-            let count = ROWS.min(rows - row);
-            let a = Rows { data: &columns[row * BAND..], stride: BAND };
-            let b = Rows { data: &packed[row * width..], stride: width };
-            simd.vectorize(MultiplyTransposed {
+            let inner = ROWS.min(rows - row);
+            let strips = &mut strips[..inner * band];
+            for (start, columns) in blocks::<S>(band) {
+                let strip = strips[start * inner..][..columns * inner].chunks_exact_mut(columns);
+                for (to, from) in strip.zip(x[row * inputs..].chunks_exact(inputs)) {
+                    to.copy_from_slice(&from[first + start..][..columns]);
+                }
+            }
+            simd.vectorize(MultiplyStrips {
                 count: band,
-                inner: count,
-                panels: wide / width,
-                a,
-                b,
+                inner,
+                strips,
+                b: &packed[row * width..],
                 next: rows * width,
+                panels: wide / width,
                 add: row > 0,
                 c: &mut *c,
                 stride: wide,

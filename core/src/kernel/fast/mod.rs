@@ -1,5 +1,4 @@
-//! The standard CPU backend: SIMD and threads. Layers in single precision run on kernels of our own; other products go
-//! through the `gemm` crate.
+//! The standard CPU backend: SIMD and threads. All products run on one kernel ([`tile`]).
 //!
 //! The same bits for any number of threads: work is cut by shape, results are joined in order.
 
@@ -35,18 +34,15 @@ use super::rows::{self, RowSource};
 use super::*;
 use crate::batch::Embeddings;
 use crate::distance;
-use product::{Mat, product};
+use product::{Mat, Packed, product};
 use scratch::Scratch;
 use step::Workspace;
 
 /// Samples of a batch up to which a step is not worth waking threads for.
 const ALONE: usize = 128;
 
-/// Rows of distances that one product computes: few for a batch, so that every thread has some; more for a large set,
-/// whose candidates are laid out anew for each product.
-const fn rows_at_once(candidates: usize) -> usize {
-    if candidates < 2048 { 32 } else { 128 }
-}
+/// Rows of distances that one product computes: few, so that every thread has some.
+const ROWS_AT_ONCE: usize = 48;
 
 /// SIMD and threads.
 ///
@@ -83,8 +79,7 @@ impl Fast {
 
     /// As [`new`](Self::new), with the own kernels held to one instruction set: for tests and comparisons.
     ///
-    /// A set that this machine lacks is replaced by plain instructions. Products of the `gemm` crate choose by
-    /// themselves.
+    /// A set that this machine lacks is replaced by plain instructions.
     pub fn with_instruction_set(
         threads: usize,
         set: InstructionSet,
@@ -175,10 +170,10 @@ impl RowSource for Rows {
         work: impl Fn(usize, &mut [T]) -> R + Sync,
     ) -> Vec<R> {
         let (dim, count) = (queries.dim(), candidates.count());
-        let block_rows = rows_at_once(count);
+        let block_rows = ROWS_AT_ONCE;
         let squares = |x: Embeddings<'_, T>| x.rows().map(|row| distance::dot(row, row)).collect::<Vec<T>>();
         let (query_squares, candidate_squares) = (squares(queries), squares(candidates));
-        let transposed = Mat::new(candidates.as_slice(), count, dim).t();
+        let packed = Packed::new(self.set, Mat::new(candidates.as_slice(), count, dim).t());
         let blocks: Vec<Vec<R>> = queries
             .as_slice()
             .par_chunks(block_rows * dim)
@@ -187,7 +182,7 @@ impl RowSource for Rows {
                 || alloc::vec![T::ZERO; block_rows * count],
                 |products, (block, x)| {
                     let rows = x.len() / dim;
-                    product(Mat::new(x, rows, dim), transposed, false, products);
+                    product(Mat::new(x, rows, dim), &packed, false, products);
                     let mut results = Vec::with_capacity(rows);
                     for (r, row) in products.chunks_exact_mut(count).take(rows).enumerate() {
                         let query = block * block_rows + r;

@@ -128,23 +128,35 @@ impl Distances<'_> {
     #[inline(always)]
     fn all<S: Simd, const NV: usize>(self, simd: S) {
         let Self { x, dim, pairs, out } = self;
-        for (out, &[i, j]) in out.iter_mut().zip(pairs) {
-            let (xs, x_rest) = x[i as usize * dim..][..dim].as_chunks::<LANES>();
-            let (ys, y_rest) = x[j as usize * dim..][..dim].as_chunks::<LANES>();
-            let mut sums = [simd.splat_f32s(0.0); NV];
-            for (x, y) in xs.iter().zip(ys) {
-                let ((x, _), (y, _)) = (S::as_simd_f32s(x), S::as_simd_f32s(y));
-                for v in 0..NV {
-                    let apart = simd.sub_f32s(x[v], y[v]);
-                    sums[v] = simd.add_f32s(sums[v], simd.mul_f32s(apart, apart));
+        // Sixteen pairs at once: their partial sums are joined side by side, each in order.
+        for (out, pairs) in out.chunks_mut(LANES).zip(pairs.chunks(LANES)) {
+            let mut lanes = [[0.0_f32; LANES]; LANES];
+            for (lanes, &[i, j]) in lanes.iter_mut().zip(pairs) {
+                let (xs, x_rest) = x[i as usize * dim..][..dim].as_chunks::<LANES>();
+                let (ys, y_rest) = x[j as usize * dim..][..dim].as_chunks::<LANES>();
+                let mut sums = [simd.splat_f32s(0.0); NV];
+                for (x, y) in xs.iter().zip(ys) {
+                    let ((x, _), (y, _)) = (S::as_simd_f32s(x), S::as_simd_f32s(y));
+                    for v in 0..NV {
+                        let apart = simd.sub_f32s(x[v], y[v]);
+                        sums[v] = simd.add_f32s(sums[v], simd.mul_f32s(apart, apart));
+                    }
+                }
+                S::as_mut_simd_f32s(lanes).0[..NV].copy_from_slice(&sums);
+                for (lane, (x, y)) in lanes.iter_mut().zip(x_rest.iter().zip(y_rest)) {
+                    *lane += (x - y) * (x - y);
                 }
             }
-            let mut lanes = [0.0_f32; LANES];
-            S::as_mut_simd_f32s(&mut lanes).0[..NV].copy_from_slice(&sums);
-            for (lane, (x, y)) in lanes.iter_mut().zip(x_rest.iter().zip(y_rest)) {
-                *lane += (x - y) * (x - y);
+            let mut squares = [0.0_f32; LANES];
+            for l in 0..LANES {
+                for p in 0..LANES {
+                    squares[p] += lanes[p][l];
+                }
             }
-            *out = Scalar::sqrt(lanes.into_iter().sum::<f32>());
+            for square in S::as_mut_simd_f32s(&mut squares).0 {
+                *square = simd.sqrt_f32s(*square);
+            }
+            out.copy_from_slice(&squares[..out.len()]);
         }
     }
 }

@@ -48,7 +48,7 @@ impl WithSimd for Pack<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let (width, outputs) = (panel_width::<S>(), self.shape.outputs);
+        let (width, outputs) = (panel_width::<f32, S>(), self.shape.outputs);
         let inner = 9 * self.shape.inputs;
         for (p, panel) in
             self.panels.chunks_exact_mut(inner * width).take(outputs.div_ceil(width)).enumerate()
@@ -80,7 +80,7 @@ impl WithSimd for Forward<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { shape, tiling, x, panels, y, picks, scratch } = self;
         let margin = Margin::new(shape, tiling, shape.inputs);
-        let (inner, outputs, pixels) = (9 * shape.inputs, padded::<S>(shape.outputs), 4 * tiling.cols);
+        let (inner, outputs, pixels) = (9 * shape.inputs, padded::<f32, S>(shape.outputs), 4 * tiling.cols);
         let (image, rest) = scratch.split_at_mut(margin.len());
         let (cols, c) = rest.split_at_mut(pixels * inner);
         let size = tiling.output_len();
@@ -127,7 +127,7 @@ impl WithSimd for Backward<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { shape, tiling, x, dy, picks, sums, scratch } = self;
         let margin = Margin::new(shape, tiling, shape.inputs);
-        let (inner, outputs, pixels) = (9 * shape.inputs, padded::<S>(shape.outputs), 4 * tiling.cols);
+        let (inner, outputs, pixels) = (9 * shape.inputs, padded::<f32, S>(shape.outputs), 4 * tiling.cols);
         let (image, rest) = scratch.split_at_mut(margin.len());
         let (cols, c) = rest.split_at_mut(pixels * inner);
         let size = tiling.output_len();
@@ -146,7 +146,7 @@ impl WithSimd for Backward<'_> {
                     }
                 }
                 let (a, b) = (Rows { data: cols, stride: inner }, Rows { data: c, stride: outputs });
-                let width = panel_width::<S>();
+                let width = panel_width::<f32, S>();
                 simd.vectorize(MultiplyTransposed {
                     count: inner,
                     inner: pixels,
@@ -176,7 +176,8 @@ impl WithSimd for Unpack<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         let outputs = self.shape.outputs;
-        for (to, from) in self.dw.chunks_exact_mut(outputs).zip(self.sums.chunks_exact(padded::<S>(outputs)))
+        for (to, from) in
+            self.dw.chunks_exact_mut(outputs).zip(self.sums.chunks_exact(padded::<f32, S>(outputs)))
         {
             to.copy_from_slice(&from[..outputs]);
         }

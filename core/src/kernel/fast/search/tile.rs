@@ -1,4 +1,4 @@
-//! Inner products of packed rows: one register-blocked kernel for every instruction set.
+//! Inner products of packed rows.
 //!
 //! Rows are laid out in groups whose numbers are interleaved, `[group][component][row of the group]`; a tile is the
 //! products of a narrow group (a strip) with a wide one (a panel), held in registers over all components. Each product
@@ -8,6 +8,7 @@
 use pulp::{Simd, WithSimd};
 
 use crate::kernel::fast::InstructionSet;
+use crate::kernel::fast::tile::chains;
 
 /// Rows and columns of every tile divide this.
 pub(super) const TILE_MULTIPLE: usize = 48;
@@ -64,16 +65,9 @@ pub(super) fn products<S: Simd, const ROWS: usize, const VECTORS: usize>(
 ) -> [[S::f32s; VECTORS]; ROWS] {
     let (strip, _) = strip.as_chunks::<ROWS>();
     let (panel, _) = S::as_simd_f32s(panel).0.as_chunks::<VECTORS>();
-    let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
-    for (x, y) in strip.iter().zip(panel) {
-        for r in 0..ROWS {
-            let x = simd.splat_f32s(x[r]);
-            for v in 0..VECTORS {
-                sums[r][v] = simd.mul_add_f32s(x, y[v], sums[r][v]);
-            }
-        }
-    }
-    sums
+    let panel = &panel[..strip.len()];
+    let zeros = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
+    chains::<f32, S, ROWS, VECTORS>(simd, 0..strip.len(), |k, r| strip[k][r], |k| panel[k], zeros)
 }
 
 /// The numbers of one row of a tile.

@@ -5,11 +5,12 @@ use core::f64::consts::LN_2;
 
 use pulp::{Simd, WithSimd};
 
+use super::cell::{Cell, power_of_two_f64};
 use super::law::Law;
+use super::math::log2;
 use super::plan::{Panels, Plan};
 use super::tile::{TILE, Tile, cosines};
-use super::weights::{Sums, weight_or_zero};
-use crate::Scalar;
+use super::weights::{log_weight, weight_or_zero};
 
 /// A draw whose block is known.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,7 +21,7 @@ pub(super) struct Pick {
     pub(super) index: u32,
     pub(super) block: u32,
     /// Where the running sum stops, within the block, over `2^reference`.
-    pub(super) rest: f64,
+    pub(super) rest: f32,
     pub(super) reference: f32,
     /// `ln` of the probability of a weight of 1 over `2^reference`.
     pub(super) ln_one: f64,
@@ -31,82 +32,90 @@ pub(super) struct Pick {
     pub(super) slot: u32,
 }
 
-/// The sums of one anchor put together.
+/// The sums of the 32 anchors of a panel put together.
+#[derive(Default)]
 pub(super) struct Totals {
+    /// The cells.
+    cells: Vec<usize>,
     /// Running sums over the blocks, over `2^reference`.
-    running: Vec<f64>,
-    reference: f32,
-    ln_total: f64,
-    pub(super) total: f64,
-    pub(super) effective: f64,
-    pub(super) candidates: u32,
-    pub(super) capped: u32,
+    running: Vec<[f64; TILE]>,
+    reference: [f32; TILE],
+    pub(super) total: [f64; TILE],
+    squares: [f64; TILE],
+    pub(super) candidates: [u32; TILE],
+    pub(super) capped: [u32; TILE],
+}
+
+/// Reads the sums of a panel into `totals`, blocks in order.
+pub(super) struct Read<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) kept: &'a [Cell],
+    pub(super) panel: usize,
+    pub(super) totals: &'a mut Totals,
+}
+
+impl WithSimd for Read<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { plan, kept, panel, totals } = self;
+        totals.cells.clear();
+        totals.cells.extend(plan.cells(panel));
+        totals.running.clear();
+        let cells = || totals.cells.iter().map(|&cell| &kept[cell]);
+        let mut reference = [f32::NEG_INFINITY; TILE];
+        for cell in cells() {
+            for a in 0..TILE {
+                let here = if cell.sum[a] > 0.0 { cell.reference[a] } else { f32::NEG_INFINITY };
+                reference[a] = f32::max(reference[a], here);
+            }
+        }
+        let (mut total, mut squares) = ([0.0; TILE], [0.0; TILE]);
+        let (mut candidates, mut capped) = ([0; TILE], [0; TILE]);
+        for cell in cells() {
+            for a in 0..TILE {
+                let scale = power_of_two_f64(cell.reference[a] - reference[a]);
+                let scale = if cell.sum[a] > 0.0 { scale } else { 0.0 };
+                total[a] += f64::from(cell.sum[a]) * scale;
+                squares[a] += f64::from(cell.squares[a]) * (scale * scale);
+                candidates[a] += cell.candidates[a];
+                capped[a] += cell.capped[a];
+            }
+            totals.running.push(total);
+        }
+        (totals.reference, totals.total, totals.squares) = (reference, total, squares);
+        (totals.candidates, totals.capped) = (candidates, capped);
+    }
 }
 
 impl Totals {
-    pub(super) fn new() -> Self {
-        Self {
-            running: Vec::new(),
-            reference: 0.0,
-            ln_total: 0.0,
-            total: 0.0,
-            effective: 0.0,
-            candidates: 0,
-            capped: 0,
-        }
+    /// `1 / sum of p²` over the candidates of anchor `a` of the panel.
+    pub(super) fn effective(&self, a: usize) -> f64 {
+        self.total[a] * self.total[a] / self.squares[a]
     }
 
-    /// Reads the sums of `anchor`, blocks in order.
-    pub(super) fn read(&mut self, plan: &Plan, kept: &[Sums], anchor: usize) {
-        let blocks = || plan.sums_of(kept, anchor);
-        self.reference = blocks()
-            .filter(|sums| sums.sum > 0.0)
-            .fold(f32::NEG_INFINITY, |reference, sums| f32::max(reference, sums.reference));
-        let (mut squares, mut total) = (0.0, 0.0);
-        (self.candidates, self.capped) = (0, 0);
-        self.running.clear();
-        for sums in blocks() {
-            self.candidates += sums.candidates;
-            self.capped += sums.capped;
-            if sums.sum > 0.0 {
-                let scale = power_of_two(sums.reference - self.reference);
-                total += f64::from(sums.sum) * scale;
-                squares += f64::from(sums.squares) * scale * scale;
-            }
-            self.running.push(total);
-        }
-        self.total = total;
-        self.effective = total * total / squares;
-        self.ln_total = Scalar::ln(total);
-    }
-
-    /// The block in which the running sum passes `uniform` of the total, and where in it.
-    pub(super) fn pick(&self, plan: &Plan, kept: &[Sums], anchor: usize, uniform: f64) -> Pick {
-        let target = uniform * self.total;
+    /// The block in which the running sum of anchor `a` passes `uniform` of the total, and where in it.
+    pub(super) fn pick(&self, kept: &[Cell], a: usize, ln_total: f64, uniform: f64) -> Pick {
+        let target = uniform * self.total[a];
         // A block without weight adds nothing, so it is never the first to pass.
-        let passed = self.running.partition_point(|&running| running <= target);
+        let passed = self.running.partition_point(|running| running[a] <= target);
         let block = if passed < self.running.len() {
             passed
         } else {
-            self.running.partition_point(|&running| running < self.total)
+            self.running.partition_point(|running| running[a] < self.total[a])
         };
-        let before = if block == 0 { 0.0 } else { self.running[block - 1] };
-        let reference = kept[plan.place(anchor, block)].reference;
-        let octaves = reference - self.reference;
+        let before = if block == 0 { 0.0 } else { self.running[block - 1][a] };
+        let reference = kept[self.cells[block]].reference[a];
+        let octaves = reference - self.reference[a];
         Pick {
-            anchor: anchor as u32,
             block: block as u32,
-            rest: (target - before) / power_of_two(octaves),
+            rest: ((target - before) / power_of_two_f64(octaves)) as f32,
             reference,
-            ln_one: f64::from(octaves) * LN_2 - self.ln_total,
+            ln_one: f64::from(octaves) * LN_2 - ln_total,
             ..Pick::default()
         }
     }
-}
-
-/// `2^x` for a whole number `x <= 0`; 0 below -1000.
-fn power_of_two(x: f32) -> f64 {
-    if x < -1000.0 { 0.0 } else { f64::from_bits(((x as i64 + 1023) as u64) << 52) }
 }
 
 /// Chooses the negatives of some draws, which are sorted by block.
@@ -117,6 +126,8 @@ pub(super) struct Choose<'a> {
     /// Labels and least cosines, padded to whole panels.
     pub(super) labels: &'a [u32],
     pub(super) cuts: &'a [f32],
+    /// The cosines of a batch of one square, `[row panel][column panel]` with none below the diagonal; else nothing.
+    pub(super) cosines: &'a [Tile],
     pub(super) picks: &'a mut [Pick],
 }
 
@@ -125,77 +136,143 @@ impl WithSimd for Choose<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { plan, law, panels, labels, cuts, picks } = self;
+        let Self { plan, law, panels, labels, cuts, cosines: known, picks } = self;
         let mut scratch = Vec::new();
-        let mut tile = Tile::new();
+        let (mut tile, mut logs) = (Tile::new(), Tile::new());
         for run in picks.chunk_by_mut(|a, b| a.block == b.block) {
             for group in run.chunks_mut(TILE) {
                 let mut anchors = [0_u32; TILE];
-                // The running sum, and the last weight that is not 0, in case rounding leaves the target beyond all.
-                let mut running = [0.0_f64; TILE];
-                let mut last = [(0_u32, 0.0_f32); TILE];
-                let mut open = [true; TILE];
+                let mut walk = Walk::new(group);
                 for (anchor, pick) in anchors.iter_mut().zip(group.iter()) {
                     *anchor = pick.anchor;
                 }
                 let panels_in_block = plan.block / TILE;
                 let first = group[0].block as usize * panels_in_block;
                 for panel in first..(first + panels_in_block).min(plan.panels()) {
-                    if !open[..group.len()].contains(&true) {
+                    if !walk.open[..group.len()].contains(&true) {
                         break;
                     }
-                    let packed = panels.get(panel, &mut scratch);
-                    cosines(simd, &panels.batch, &anchors[..group.len()], panel * TILE, packed, &mut tile);
-                    let labels_here = &labels[panel * TILE..][..TILE];
-                    for (r, pick) in group.iter().enumerate() {
-                        if !open[r] {
-                            continue;
-                        }
-                        let row = &mut tile.0[r];
-                        let anchor = pick.anchor as usize;
-                        weigh(simd, &law, pick, labels[anchor], cuts[anchor], labels_here, row);
-                        for (j, &w) in row.iter().enumerate() {
-                            if w > 0.0 {
-                                running[r] += f64::from(w);
-                                last[r] = ((panel * TILE + j) as u32, w);
-                                if pick.rest < running[r] {
-                                    open[r] = false;
-                                    break;
-                                }
-                            }
+                    let group = &*group;
+                    if known.is_empty() {
+                        let packed = panels.get(panel, &mut scratch);
+                        let anchors = &anchors[..group.len()];
+                        cosines(simd, &panels.batch, anchors, panel * TILE, packed, &mut tile);
+                    } else {
+                        for (row, pick) in tile.0.iter_mut().zip(group) {
+                            *row = known_row(known, plan.panels_in_square(), pick.anchor as usize, panel);
                         }
                     }
+                    let columns = (&labels[panel * TILE..][..TILE], labels, cuts);
+                    weigh(simd, &law, group, columns, &mut tile, &mut logs);
+                    walk.pass(&tile, panel, group.len());
+                }
+                let mut logs = walk.weight;
+                for log in S::as_mut_simd_f32s(&mut logs).0 {
+                    *log = log2(simd, *log);
                 }
                 for (r, pick) in group.iter_mut().enumerate() {
-                    let (negative, w) = last[r];
-                    pick.negative = negative;
-                    pick.log_prob = (Scalar::ln(f64::from(w)) + pick.ln_one) as f32;
+                    pick.negative = walk.chosen[r];
+                    pick.log_prob = (f64::from(logs[r]) * LN_2 + pick.ln_one) as f32;
                 }
             }
         }
     }
 }
 
-/// Cosines of one anchor with a panel become weights.
+/// Running sums of up to 32 draws side by side.
+struct Walk {
+    rest: [f32; TILE],
+    running: [f32; TILE],
+    /// Whose running sum has not passed its rest.
+    open: [bool; TILE],
+    /// The sample where it passed, and its weight; until then the last with a weight, in case rounding leaves the
+    /// rest beyond all.
+    chosen: [u32; TILE],
+    weight: [f32; TILE],
+}
+
+impl Walk {
+    fn new(group: &[Pick]) -> Self {
+        let mut rest = [0.0; TILE];
+        for (rest, pick) in rest.iter_mut().zip(group) {
+            *rest = pick.rest;
+        }
+        Self { rest, running: [0.0; TILE], open: [true; TILE], chosen: [0; TILE], weight: [1.0; TILE] }
+    }
+
+    /// Over the weights of one panel, a row of the tile for each draw.
+    #[inline(always)]
+    fn pass(&mut self, tile: &Tile, panel: usize, draws: usize) {
+        let mut columns = [[0.0_f32; TILE]; TILE];
+        for r in 0..draws {
+            for j in 0..TILE {
+                columns[j][r] = tile.0[r][j];
+            }
+        }
+        // Samples up to which the running sum has not passed, and the last one with a weight.
+        let (mut passed, mut last) = ([0_u32; TILE], [u32::MAX; TILE]);
+        let (mut running, rest) = (self.running, self.rest);
+        for j in 0..TILE {
+            for r in 0..TILE {
+                running[r] += columns[j][r];
+                passed[r] += u32::from(running[r] <= rest[r]);
+                last[r] = if columns[j][r] > 0.0 { j as u32 } else { last[r] };
+            }
+        }
+        self.running = running;
+        for r in 0..draws {
+            if !self.open[r] {
+                continue;
+            }
+            let at = if passed[r] < TILE as u32 { passed[r] } else { last[r] };
+            if at < TILE as u32 {
+                self.chosen[r] = (panel * TILE) as u32 + at;
+                self.weight[r] = tile.0[r][at as usize];
+            }
+            self.open[r] = passed[r] == TILE as u32;
+        }
+    }
+}
+
+/// The cosines of one anchor with a panel among those of all pairs of panels.
+fn known_row(known: &[Tile], panels: usize, anchor: usize, panel: usize) -> [f32; TILE] {
+    let (own, at) = (anchor / TILE, anchor % TILE);
+    if own <= panel {
+        return known[own * panels + panel].0[at];
+    }
+    let tile = &known[panel * panels + own].0;
+    core::array::from_fn(|j| tile[j][at])
+}
+
+/// Cosines of the anchors of some draws with a panel become weights. `(labels of the panel, labels, cuts)`.
 #[inline(always)]
 fn weigh<S: Simd>(
     simd: S,
     law: &Law,
-    pick: &Pick,
-    label: u32,
-    cut: f32,
-    labels: &[u32],
-    row: &mut [f32; TILE],
+    group: &[Pick],
+    (panel_labels, labels, cuts): (&[u32], &[u32], &[f32]),
+    tile: &mut Tile,
+    logs: &mut Tile,
 ) {
-    let (labels, _) = S::as_simd_u32s(labels);
-    let (row, _) = S::as_mut_simd_f32s(row);
-    let (slope, cap) = (simd.splat_f32s(law.slope), simd.splat_f32s(law.cap_over(pick.reference)));
-    let minus_reference = simd.splat_f32s(-pick.reference);
-    let (label, cut) = (simd.splat_u32s(label), simd.splat_f32s(cut));
+    let slope = simd.splat_f32s(law.slope);
+    for (row, logs) in tile.0.iter().zip(&mut logs.0).take(group.len()) {
+        let ((row, _), (logs, _)) = (S::as_simd_f32s(row), S::as_mut_simd_f32s(logs));
+        for (log, &c) in logs.iter_mut().zip(row) {
+            *log = log_weight(simd, slope, c);
+        }
+    }
+    let (panel_labels, _) = S::as_simd_u32s(panel_labels);
     let zero = simd.splat_f32s(0.0);
-    for v in 0..TILE / S::F32_LANES {
-        let w = weight_or_zero(simd, slope, row[v], minus_reference, cap);
-        let w = simd.select_f32s(simd.greater_than_f32s(row[v], cut), w, zero);
-        row[v] = simd.select_f32s(simd.equal_u32s(labels[v], label), zero, w);
+    for ((pick, row), logs) in group.iter().zip(&mut tile.0).zip(&logs.0) {
+        let anchor = pick.anchor as usize;
+        let (label, cut) = (simd.splat_u32s(labels[anchor]), simd.splat_f32s(cuts[anchor]));
+        let minus_reference = simd.splat_f32s(-pick.reference);
+        let cap = simd.splat_f32s(law.cap_over(pick.reference));
+        let ((row, _), (logs, _)) = (S::as_mut_simd_f32s(row), S::as_simd_f32s(logs));
+        for v in 0..TILE / S::F32_LANES {
+            let w = weight_or_zero(simd, row[v], logs[v], minus_reference, cap);
+            let w = simd.select_f32s(simd.greater_than_f32s(row[v], cut), w, zero);
+            row[v] = simd.select_f32s(simd.equal_u32s(panel_labels[v], label), zero, w);
+        }
     }
 }

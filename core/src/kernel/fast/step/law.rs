@@ -12,6 +12,7 @@ use core::f64::consts::LN_2;
 
 use crate::Scalar;
 use crate::density::ln_q_unnormalized;
+use crate::math::floor;
 use crate::weight::{FarCut, Weighting};
 
 /// Squared distance below which `2 - 2c` has lost too many digits \[R2\].
@@ -25,6 +26,9 @@ pub(super) const LEAST: f32 = 1e-12;
 pub(super) struct Law {
     pub(super) slope: f32,
     pub(super) cap: f64,
+    /// The cap is `cap_rest 2^whole_cap`, the rest in `[1, 2)`.
+    whole_cap: f32,
+    cap_rest: f32,
 }
 
 impl Law {
@@ -48,19 +52,22 @@ impl Law {
         if cuts.iter().any(coarse) {
             return None;
         }
-        Some(Self { slope: (-bend) as f32, cap: cap / LN_2 })
+        let cap = cap / LN_2;
+        let whole = floor(cap);
+        let cap_rest = Scalar::exp((cap - whole) * LN_2) as f32;
+        Some(Self { slope: (-bend) as f32, cap, whole_cap: whole as f32, cap_rest })
     }
 
-    /// Logarithm of the weight at `1 - c² = t`, but for the factor `1/d`, which lies in `[1/2, 4.5]` here.
-    pub(super) fn bound(&self, c_squared: f32) -> f32 {
-        let t = f64::from(f32::max(1.0 - c_squared, LEAST));
-        let exponent = f64::from(self.slope) * Scalar::ln(t) / LN_2;
-        f64::min(exponent, self.cap) as f32
+    /// The logarithm of a weight, or of the cap where that is less; the factor `1/d` aside, which lies in `[1/2, 4.5]`
+    /// here.
+    pub(super) fn below_cap(&self, log: f32) -> f32 {
+        f32::min(log, self.cap as f32)
     }
 
-    /// The cap over `2^reference`, as large as a number may be.
+    /// The cap over `2^reference` for a whole reference, as large as a number may be.
     pub(super) fn cap_over(&self, reference: f32) -> f32 {
-        Scalar::exp(f64::min(self.cap - f64::from(reference), 127.0) * LN_2) as f32
+        let octaves = (self.whole_cap - reference).clamp(-126.0, 127.0);
+        self.cap_rest * f32::from_bits(((octaves as i32 + 127) as u32) << 23)
     }
 }
 

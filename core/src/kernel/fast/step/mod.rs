@@ -9,6 +9,7 @@
 //! the bits of the reference: a draw differs from the reference's where its uniform number falls within rounding of
 //! the border between two candidates.
 
+mod cell;
 mod classes;
 mod draw;
 mod law;
@@ -30,15 +31,18 @@ use crate::distance;
 use crate::rng::{Key, Stream};
 use crate::sample::{Draw, DrawReport, Sampler};
 use crate::weight::{EmptyRow, FarCut};
+use cell::Cell;
 use classes::Classes;
-use draw::{Choose, Pick, Totals};
+use draw::{Choose, Pick, Read, Totals};
 use law::Law;
 use plan::{Panels, Plan};
-use tile::{Batch, TILE, Tile, cosines};
-use weights::{Sides, Sums, sums};
+use tile::{Batch, Lifts, TILE, Tile, cosines};
+use weights::{Sides, TileSums};
 
-/// Anchors whose sums one task puts together.
-const ANCHORS: usize = 64;
+/// Panels of anchors whose sums one task puts together.
+const PANELS: usize = 4;
+/// Rows of a square whose cosines are kept: those of all its tiles lie in a second cache.
+const KNOWN: usize = 128;
 /// Draws that one task finishes.
 const DRAWS: usize = 128;
 /// The block of draws that need none: their negative is known.
@@ -48,8 +52,13 @@ const DONE: u32 = u32::MAX;
 #[derive(Debug, Default)]
 pub(super) struct Workspace {
     packed: Vec<f32>,
-    kept: Vec<Sums>,
+    kept: Vec<Cell>,
     cuts: Vec<f32>,
+    labels: Vec<u32>,
+    lift: Vec<f32>,
+    groups: Vec<(Vec<Pick>, DrawReport)>,
+    sorted: Vec<Pick>,
+    cosines: Vec<Tile>,
 }
 
 /// How work is spread: on one instruction set, over the threads of the pool that this runs in, or on this thread.
@@ -87,57 +96,71 @@ pub(super) fn draw<T: Scalar>(
 ) -> Option<DrawReport> {
     let Sampler::DistanceWeighted(weighting) = sampler else { return None };
     let single = T::as_single(x.as_slice()).filter(|_| x.count() > 1)?;
-    let Workspace { packed, kept, cuts } = workspace;
+    let Workspace { packed, kept, cuts, labels: all_labels, lift, groups, sorted, cosines } = workspace;
     let law = Law::of(weighting, betas, cuts)?;
     let active = matches!(weighting.far(), FarCut::Active { .. });
     let plan = Plan::new(x.count());
     let padded = plan.panels() * TILE;
     cuts.resize(padded, f32::INFINITY);
-    let mut all_labels = labels.to_vec();
+    all_labels.clear();
+    all_labels.extend_from_slice(labels);
     all_labels.resize(padded, 0);
-    let single_rows = single.chunks_exact(x.dim());
-    let mut lift: Vec<f32> = single_rows.map(|row| 0.5 * (1.0 - distance::dot(row, row))).collect();
+    lift.clear();
     lift.resize(padded, f32::NEG_INFINITY);
-    let batch = Batch { x: single, dim: x.dim(), count: x.count(), lift: &lift };
+    spread.set.run(Lifts { x: single, dim: x.dim(), out: lift });
+    let batch = Batch { x: single, dim: x.dim(), count: x.count(), lift };
     let panels = Panels::new(batch, packed);
-    kept.clear();
-    kept.resize(plan.tasks() * plan.kept_by_task(), Sums::default());
-    spread.pieces(kept, plan.kept_by_task(), |task, kept| {
-        let (labels, cuts) = (&all_labels, &cuts);
-        spread.set.run(Square { plan, law, panels, labels, cuts, active, task, kept });
-    });
+    kept.resize(plan.tasks() * plan.kept_by_task(), Cell::default());
+    // Of a batch of one square all cosines are kept, so that no draw computes them again.
+    let one_square = plan.tasks() == 1 && plan.rows <= KNOWN;
+    cosines.resize_with(if one_square { plan.panels_in_square().pow(2) } else { 0 }, Tile::new);
+    let (labels_here, cuts) = (&*all_labels, &*cuts);
+    let square = |task: usize, kept: &mut [Cell], cosines: &mut [Tile]| {
+        let labels = labels_here;
+        spread.set.run(Square { plan, law, panels, labels, cuts, active, task, kept, cosines });
+    };
+    if one_square {
+        square(0, kept, cosines);
+    } else {
+        spread.pieces(kept, plan.kept_by_task(), |task, kept| square(task, kept, &mut []));
+    }
 
     let classes = Classes::new(labels);
-    let mut groups: Vec<(Vec<Pick>, DrawReport)> = vec![Default::default(); x.count().div_ceil(ANCHORS)];
-    spread.pieces(&mut groups, 1, |group, out| {
-        let mut totals = Totals::new();
+    groups.resize_with(plan.panels().div_ceil(PANELS), Default::default);
+    spread.pieces(groups, 1, |group, out| {
+        let mut totals = Totals::default();
         let (picks, report) = &mut out[0];
-        for anchor in group * ANCHORS..((group + 1) * ANCHORS).min(x.count()) {
-            let class = classes.of(anchor);
-            if class.len() == 1 || class.len() == x.count() {
-                continue;
-            }
-            totals.read(&plan, kept, anchor);
-            if totals.total > 0.0 {
-                *report = report.plus(pick_all(&plan, kept, &totals, anchor, class, key, picks));
-            } else if weighting.empty() == EmptyRow::Skip {
-                let without_candidate = class.len() as u64 - 1;
-                let (anchors, anchors_without_candidate) = (1, 1);
-                *report = report.plus(DrawReport {
-                    anchors,
-                    without_candidate,
-                    anchors_without_candidate,
-                    ..DrawReport::default()
-                });
-            } else {
-                *report = report.plus(draw_exactly(x, labels, betas[anchor], sampler, anchor, key, picks));
+        picks.clear();
+        *report = DrawReport::default();
+        for panel in group * PANELS..((group + 1) * PANELS).min(plan.panels()) {
+            spread.set.run(Read { plan: &plan, kept, panel, totals: &mut totals });
+            for anchor in panel * TILE..((panel + 1) * TILE).min(x.count()) {
+                let class = classes.of(anchor);
+                if class.len() == 1 || class.len() == x.count() {
+                    continue;
+                }
+                if totals.total[anchor % TILE] > 0.0 {
+                    *report = report.plus(pick_all(kept, &totals, anchor, class, key, picks));
+                } else if weighting.empty() == EmptyRow::Skip {
+                    let without_candidate = class.len() as u64 - 1;
+                    let (anchors, anchors_without_candidate) = (1, 1);
+                    *report = report.plus(DrawReport {
+                        anchors,
+                        without_candidate,
+                        anchors_without_candidate,
+                        ..DrawReport::default()
+                    });
+                } else {
+                    *report =
+                        report.plus(draw_exactly(x, labels, betas[anchor], sampler, anchor, key, picks));
+                }
             }
         }
     });
 
     let mut report = DrawReport::default();
     let mut starts = vec![0_usize; plan.blocks() + 2];
-    for (picks, of_group) in &groups {
+    for (picks, of_group) in &*groups {
         report = report.plus(*of_group);
         for pick in picks {
             starts[(pick.block as usize).min(plan.blocks()) + 1] += 1;
@@ -146,7 +169,7 @@ pub(super) fn draw<T: Scalar>(
     for block in 0..=plan.blocks() {
         starts[block + 1] += starts[block];
     }
-    let mut sorted = vec![Pick::default(); starts[plan.blocks() + 1]];
+    sorted.resize(starts[plan.blocks() + 1], Pick::default());
     let picks = groups.iter().flat_map(|(picks, _)| picks);
     for (slot, pick) in picks.enumerate() {
         let start = &mut starts[(pick.block as usize).min(plan.blocks())];
@@ -154,10 +177,10 @@ pub(super) fn draw<T: Scalar>(
         *start += 1;
     }
     let second_key = key.with_stream(Stream::SecondNegatives);
-    spread.pieces(&mut sorted, DRAWS, |_, picks| {
+    spread.pieces(sorted, DRAWS, |_, picks| {
         let open = picks.partition_point(|pick| pick.block < DONE);
-        let (labels, cuts) = (&all_labels, &cuts);
-        spread.set.run(Choose { plan, law, panels, labels, cuts, picks: &mut picks[..open] });
+        let (labels, cosines, picks_open) = (labels_here, &*cosines, &mut picks[..open]);
+        spread.set.run(Choose { plan, law, panels, labels, cuts, cosines, picks: picks_open });
         for pick in picks {
             pick.second = classes.third(pick.anchor, pick.negative, second_key, pick.index);
         }
@@ -165,7 +188,7 @@ pub(super) fn draw<T: Scalar>(
     draws.clear();
     draws.resize(sorted.len(), Draw::default());
     for pick in sorted {
-        let Pick { anchor, positive, negative, second, .. } = pick;
+        let Pick { anchor, positive, negative, second, .. } = *pick;
         let log_prob = T::from_f64(f64::from(pick.log_prob));
         draws[pick.slot as usize] =
             Draw { triplet: Triplet { anchor, positive, negative }, second, log_prob };
@@ -175,8 +198,7 @@ pub(super) fn draw<T: Scalar>(
 
 /// The blocks of one anchor's draws.
 fn pick_all(
-    plan: &Plan,
-    kept: &[Sums],
+    kept: &[Cell],
     totals: &Totals,
     anchor: usize,
     class: &[u32],
@@ -185,14 +207,16 @@ fn pick_all(
 ) -> DrawReport {
     let draws = class.len() - 1;
     let mut report = DrawReport { anchors: 1, triplets: draws as u64, ..DrawReport::default() };
-    if totals.candidates > 0 {
-        report.capped = f64::from(totals.capped) / f64::from(totals.candidates);
+    let a = anchor % TILE;
+    if totals.candidates[a] > 0 {
+        report.capped = f64::from(totals.capped[a]) / f64::from(totals.candidates[a]);
     }
+    let ln_total = Scalar::ln(totals.total[a]);
     let positives = class.iter().filter(|&&i| i as usize != anchor);
     for (index, &positive) in (0..).zip(positives) {
-        report.effective_negatives += totals.effective / draws as f64;
-        let pick = totals.pick(plan, kept, anchor, key.uniform(anchor as u32, index));
-        picks.push(Pick { positive, index, ..pick });
+        report.effective_negatives += totals.effective(a) / draws as f64;
+        let pick = totals.pick(kept, a, ln_total, key.uniform(anchor as u32, index));
+        picks.push(Pick { anchor: anchor as u32, positive, index, ..pick });
     }
     report
 }
@@ -228,7 +252,9 @@ struct Square<'a> {
     cuts: &'a [f32],
     active: bool,
     task: usize,
-    kept: &'a mut [Sums],
+    kept: &'a mut [Cell],
+    /// Where cosines are kept, `[row panel][column panel]`; or nothing.
+    cosines: &'a mut [Tile],
 }
 
 impl WithSimd for Square<'_> {
@@ -236,27 +262,27 @@ impl WithSimd for Square<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { plan, law, panels, labels, cuts, active, task, kept } = self;
+        let Self { plan, law, panels, labels, cuts, active, task, kept, cosines: known } = self;
         let (across, down) = plan.square(task);
-        let panels_in_square = plan.rows / TILE;
+        let panels_in_square = plan.panels_in_square();
         let here =
             |square: usize| square * panels_in_square..((square + 1) * panels_in_square).min(plan.panels());
+        kept.fill(Cell::default());
         let (of_rows, of_columns) = kept.split_at_mut(plan.kept_by_task() / 2);
-        // Within the square: the sums of the 32 anchors of a panel over the block that another panel lies in.
+        // Within the square: the cell of a panel over the block that another panel lies in.
         let place = |panel: usize, other: usize| {
-            let block = (other % panels_in_square) * TILE / plan.block;
-            block * plan.rows + (panel % panels_in_square) * TILE
+            (other % panels_in_square) * TILE / plan.block * panels_in_square + panel % panels_in_square
         };
         let mut scratch = Vec::new();
-        let mut tile = Tile::new();
+        let (mut tile, mut logs) = (Tile::new(), Tile::new());
+        let mut out = [Cell::default(); 2];
         for j in here(down) {
             let packed = panels.get(j, &mut scratch);
             for i in here(across).filter(|&i| i <= j) {
-                let mut anchors = [0; TILE];
-                for (r, anchor) in anchors.iter_mut().enumerate() {
-                    *anchor = (i * TILE + r) as u32;
-                }
-                cosines(simd, &panels.batch, &anchors, j * TILE, packed, &mut tile);
+                let anchors: [u32; TILE] = core::array::from_fn(|r| (i * TILE + r) as u32);
+                let known = known.get_mut(i * panels_in_square + j);
+                let tile = known.unwrap_or(&mut tile);
+                cosines(simd, &panels.batch, &anchors, j * TILE, packed, tile);
                 let side = |panel: usize| panel * TILE..(panel + 1) * TILE;
                 let sides = Sides {
                     row_labels: &labels[side(i)],
@@ -265,15 +291,14 @@ impl WithSimd for Square<'_> {
                     cuts: &cuts[side(j)],
                     active,
                 };
-                let Some([rows, columns]) = sums(simd, &law, &sides, &mut tile) else { continue };
-                for (kept, sums) in of_rows[place(i, j)..].iter_mut().zip(&rows) {
-                    kept.add(sums);
+                let (law, sides, logs) = (&law, &sides, &mut logs);
+                if !simd.vectorize(TileSums { law, sides, tile, logs, out: &mut out }) {
+                    continue;
                 }
+                of_rows[place(i, j)].add(&out[0]);
                 if i != j {
                     let kept = if across == down { &mut *of_rows } else { &mut *of_columns };
-                    for (kept, sums) in kept[place(j, i)..].iter_mut().zip(&columns) {
-                        kept.add(sums);
-                    }
+                    kept[place(j, i)].add(&out[1]);
                 }
             }
         }

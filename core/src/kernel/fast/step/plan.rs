@@ -3,20 +3,20 @@
 //! Everything follows from the shape of the batch, nothing from the number of threads.
 
 use super::tile::{Batch, TILE, pack};
-use super::weights::Sums;
 
 /// Embeddings laid out anew for all tasks at once take no more numbers than this (16 MiB); beyond, each task lays out
 /// the panels that it needs.
 const PACKED: usize = 1 << 22;
-/// Sums that may be kept (48 MB).
-const KEPT: usize = 2_400_000;
+/// Cells of sums that may be kept (48 MB).
+const KEPT: usize = 75_000;
 /// Rows of a task, at least.
 const ROWS: usize = 128;
 
 /// Blocks and squares of a batch of `count`.
 ///
-/// Square (I, J), `I <= J`, is one task. It keeps for each row of I its sums over each block of columns of J, then for
-/// each row of J its sums over each block of I: `[2][blocks][rows]`. Of a square on the diagonal the first half is both.
+/// Square (I, J), `I <= J`, is one task. It keeps for each panel of rows of I a cell of sums over each block of columns
+/// of J, then for each panel of J one over each block of I: `[2][blocks][panels]`. Of a square on the diagonal the first
+/// half is both.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
     pub(super) count: usize,
@@ -47,8 +47,13 @@ impl Plan {
         self.side() * (self.side() + 1) / 2
     }
 
+    /// Cells.
     pub(super) fn kept_by_task(&self) -> usize {
-        2 * self.rows * self.blocks_in_square()
+        2 * self.panels_in_square() * self.blocks_in_square()
+    }
+
+    pub(super) fn panels_in_square(&self) -> usize {
+        self.rows / TILE
     }
 
     pub(super) fn blocks_in_square(&self) -> usize {
@@ -74,21 +79,18 @@ impl Plan {
         (task - j * (j + 1) / 2, j)
     }
 
-    /// Where the sums of `anchor` over `block` are kept.
-    pub(super) fn place(&self, anchor: usize, block: usize) -> usize {
-        let (square, other) = (anchor / self.rows, block / self.blocks_in_square());
-        let (low, high) = (square.min(other), square.max(other));
-        let task = high * (high + 1) / 2 + low;
-        let half = usize::from(other < square) * self.kept_by_task() / 2;
-        task * self.kept_by_task() + half + (block % self.blocks_in_square()) * self.rows + anchor % self.rows
-    }
-
-    /// The sums of `anchor` over all blocks, in order.
-    pub(super) fn sums_of<'k>(&self, kept: &'k [Sums], anchor: usize) -> impl Iterator<Item = &'k Sums> {
-        let (plan, blocks) = (*self, self.blocks_in_square());
-        let squares = (0..plan.side()).map(move |square| plan.place(anchor, square * blocks));
-        let of_square = move |place: usize| kept[place..].iter().step_by(plan.rows).take(blocks);
-        squares.flat_map(of_square).take(plan.blocks())
+    /// The cells of the anchors of `panel` over all blocks, in order.
+    pub(super) fn cells(&self, panel: usize) -> impl Iterator<Item = usize> + use<> {
+        let (panels, blocks, by_task) =
+            (self.panels_in_square(), self.blocks_in_square(), self.kept_by_task());
+        let (square, within) = (panel / panels, panel % panels);
+        let of_square = move |other: usize| {
+            let (low, high) = (square.min(other), square.max(other));
+            let task = high * (high + 1) / 2 + low;
+            let first = task * by_task + usize::from(other < square) * (by_task / 2) + within;
+            (0..blocks).map(move |block| first + block * panels)
+        };
+        (0..self.side()).flat_map(of_square).take(self.blocks())
     }
 }
 
@@ -131,16 +133,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_sum_has_a_place_of_its_own() {
+    fn every_cell_has_a_place_of_its_own() {
         for count in [1, 2, 31, 33, 128, 129, 500, 1024] {
             let plan = Plan::new(count);
             let mut seen = vec![false; plan.tasks() * plan.kept_by_task()];
-            for anchor in 0..count {
-                for block in 0..plan.blocks() {
-                    let place = plan.place(anchor, block);
-                    assert!(!seen[place], "anchor {anchor}, block {block} of {count}");
-                    seen[place] = true;
+            for panel in 0..plan.panels() {
+                for (block, cell) in plan.cells(panel).enumerate() {
+                    assert!(!seen[cell], "panel {panel}, block {block} of {count}");
+                    seen[cell] = true;
                 }
+                assert_eq!(plan.cells(panel).count(), plan.blocks());
             }
             for task in 0..plan.tasks() {
                 let (i, j) = plan.square(task);

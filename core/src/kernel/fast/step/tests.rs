@@ -252,12 +252,12 @@ fn memory_beyond_the_embeddings_is_bounded() {
     let fast = Fast::new(2).unwrap();
     drawn(&fast, &weighting(16.0, Cap::Near(0.5), FarCut::None, EmptyRow::Skip), &x, &labels, 0);
     let workspace = fast.workspace.lock().unwrap();
-    let kept = workspace.kept.capacity() * size_of::<Sums>();
+    let kept = workspace.kept.capacity() * size_of::<Cell>();
     let packed = workspace.packed.capacity() * size_of::<f32>();
     assert!(kept > 0 && packed > 0 && kept + packed <= 64 << 20, "{kept} + {packed} bytes");
     // Whatever the batch: the sums and the panels have limits of their own.
     for count in [100, 10_000, 65_536, 1 << 20] {
         let plan = Plan::new(count);
-        assert!(plan.tasks() * plan.kept_by_task() * size_of::<Sums>() + (16 << 20) <= 64 << 20);
+        assert!(plan.tasks() * plan.kept_by_task() * size_of::<Cell>() + (16 << 20) <= 64 << 20);
     }
 }

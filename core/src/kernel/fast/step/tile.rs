@@ -3,16 +3,21 @@
 //! Every cosine is one chain of fused products over rising `k`, so it has the same bits in whatever tile, on whatever
 //! instruction set, and from either end of the pair.
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
+
+use crate::kernel::fast::tile::chains;
 
 /// Samples in a panel, and anchors in a tile.
 pub(super) const TILE: usize = 32;
 /// A panel is kept as two halves of 16 columns: `[2][dim][16]`.
 pub(super) const HALF: usize = 16;
+/// Components that are multiplied before the next: a half of a panel of so many stays in the first cache.
+const DEPTH: usize = 256;
 /// Rows that a register block may write beyond a tile's last.
 const SPARE: usize = 12;
 
 /// Numbers for each pair of a tile, anchor after anchor; rows from [`TILE`] on are scratch.
+#[derive(Debug)]
 #[repr(align(64))]
 pub(super) struct Tile(pub(super) [[f32; TILE]; TILE + SPARE]);
 
@@ -73,10 +78,10 @@ pub(super) fn cosines<S: Simd>(
     panel: &[f32],
     tile: &mut Tile,
 ) {
-    // Vectors in 16 columns, halves at once, rows at once: as many sums as registers hold, and enough of them to
+    // Vectors at once, halves that they are in, rows at once: as many sums as registers hold, and enough of them to
     // hide the latency of a fused product.
     match S::F32_LANES {
-        16 => blocks::<S, 1, 2, 8, 8>(simd, batch, anchors, first, panel, tile),
+        16 => blocks::<S, 2, 2, 8, 8>(simd, batch, anchors, first, panel, tile),
         8 => blocks::<S, 2, 1, 6, 5>(simd, batch, anchors, first, panel, tile),
         4 => blocks::<S, 4, 1, 6, 5>(simd, batch, anchors, first, panel, tile),
         _ => blocks::<S, 16, 1, 1, 1>(simd, batch, anchors, first, panel, tile),
@@ -85,7 +90,7 @@ pub(super) fn cosines<S: Simd>(
 
 /// Register blocks of `MR` or `FEWER` rows, mixed so that 32 rows leave none over.
 #[inline(always)]
-fn blocks<S: Simd, const NV: usize, const H: usize, const MR: usize, const FEWER: usize>(
+fn blocks<S: Simd, const V: usize, const H: usize, const MR: usize, const FEWER: usize>(
     simd: S,
     batch: &Batch<'_>,
     anchors: &[u32],
@@ -96,71 +101,98 @@ fn blocks<S: Simd, const NV: usize, const H: usize, const MR: usize, const FEWER
     let (panel, _) = panel.as_chunks::<HALF>();
     let lift = &batch.lift[first..][..TILE];
     for half in (0..2).step_by(H) {
-        let mut halves = [&panel[..batch.dim]; H];
-        for h in 0..H {
-            halves[h] = &panel[(half + h) * batch.dim..][..batch.dim];
-        }
-        let mut row = 0;
-        while row < anchors.len() {
-            let left = anchors.len() - row;
-            if left < FEWER || left.is_multiple_of(MR) {
-                micro::<S, NV, H, MR>(simd, batch, anchors, row, halves, half, lift, tile);
-                row += MR;
-            } else {
-                micro::<S, NV, H, FEWER>(simd, batch, anchors, row, halves, half, lift, tile);
-                row += FEWER;
+        for depth in (0..batch.dim).step_by(DEPTH) {
+            let steps = depth..(depth + DEPTH).min(batch.dim);
+            let mut halves = [&panel[steps.clone()]; H];
+            for h in 0..H {
+                halves[h] = &panel[(half + h) * batch.dim..][steps.clone()];
+            }
+            let mut row = 0;
+            while row < anchors.len() {
+                let left = anchors.len() - row;
+                if left < FEWER || left.is_multiple_of(MR) {
+                    micro::<S, V, H, MR>(simd, batch, anchors, row, depth, halves, half, lift, tile);
+                    row += MR;
+                } else {
+                    micro::<S, V, H, FEWER>(simd, batch, anchors, row, depth, halves, half, lift, tile);
+                    row += FEWER;
+                }
             }
         }
     }
 }
 
-/// `MR` rows against `H` halves of a panel.
+/// `MR` rows against `V` vectors of columns, `H` halves of a panel: the components from `depth` on that `halves` hold.
 #[inline(always)]
-fn micro<S: Simd, const NV: usize, const H: usize, const MR: usize>(
+fn micro<S: Simd, const V: usize, const H: usize, const MR: usize>(
     simd: S,
     batch: &Batch<'_>,
     anchors: &[u32],
     row: usize,
+    depth: usize,
     halves: [&[[f32; HALF]]; H],
     half: usize,
     lift: &[f32],
     tile: &mut Tile,
 ) {
-    let dim = halves[0].len();
+    let steps = halves[0].len();
     let (lifts, _) = S::as_simd_f32s(lift);
     let mut rows: [&[f32]; MR] = [&[]; MR];
-    let mut sums = [[[simd.splat_f32s(0.0); NV]; H]; MR];
+    let mut sums = [[simd.splat_f32s(0.0); V]; MR];
     for r in 0..MR {
         let anchor = anchors[(row + r).min(anchors.len() - 1)] as usize;
-        rows[r] = &batch.row(anchor)[..dim];
-        let own = simd.splat_f32s(batch.lift[anchor]);
-        for h in 0..H {
-            for v in 0..NV {
-                sums[r][h][v] = simd.add_f32s(own, lifts[(half + h) * NV + v]);
+        rows[r] = &batch.row(anchor)[depth..][..steps];
+        if depth == 0 {
+            let own = simd.splat_f32s(batch.lift[anchor]);
+            for v in 0..V {
+                sums[r][v] = simd.add_f32s(own, lifts[half * (V / H) + v]);
             }
+        } else {
+            let (begun, _) = S::as_simd_f32s(&tile.0[row + r]);
+            sums[r].copy_from_slice(&begun[half * (V / H)..][..V]);
         }
     }
-    for k in 0..dim {
-        let mut columns = [[simd.splat_f32s(0.0); NV]; H];
+    let columns = |k: usize| {
+        let mut columns = [simd.splat_f32s(0.0); V];
         for h in 0..H {
             let (vectors, _) = S::as_simd_f32s(&halves[h][k]);
-            columns[h].copy_from_slice(&vectors[..NV]);
+            columns[h * (V / H)..][..V / H].copy_from_slice(&vectors[..V / H]);
         }
-        for r in 0..MR {
-            let value = simd.splat_f32s(rows[r][k]);
-            for h in 0..H {
-                for v in 0..NV {
-                    sums[r][h][v] = simd.mul_add_f32s(value, columns[h][v], sums[r][h][v]);
-                }
-            }
-        }
-    }
+        columns
+    };
+    let sums = chains::<f32, S, MR, V>(simd, 0..steps, |k, r| rows[r][k], columns, sums);
     for r in 0..MR {
         let (out, _) = S::as_mut_simd_f32s(&mut tile.0[row + r]);
-        for h in 0..H {
-            for v in 0..NV {
-                out[(half + h) * NV + v] = sums[r][h][v];
+        out[half * (V / H)..][..V].copy_from_slice(&sums[r]);
+    }
+}
+
+/// `(1 - |x|²) / 2` of each row.
+pub(super) struct Lifts<'a> {
+    pub(super) x: &'a [f32],
+    pub(super) dim: usize,
+    pub(super) out: &'a mut [f32],
+}
+
+impl WithSimd for Lifts<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { x, dim, out } = self;
+        for (row, out) in x.chunks_exact(dim).zip(out) {
+            let (whole, rest) = row.as_chunks::<HALF>();
+            let mut sums = [0.0_f32; HALF];
+            let (lanes, _) = S::as_mut_simd_f32s(&mut sums);
+            for numbers in whole {
+                for (lane, &x) in lanes.iter_mut().zip(S::as_simd_f32s(numbers).0) {
+                    *lane = simd.mul_add_f32s(x, x, *lane);
+                }
             }
+            for (sum, x) in sums.iter_mut().zip(rest) {
+                *sum += x * x;
+            }
+            *out = 0.5 * (1.0 - sums.into_iter().sum::<f32>());
         }
     }
 }

@@ -1,11 +1,14 @@
 //! Weights of a tile and their sums over rows and columns.
 //!
-//! Weights of f32 need a reference, since their logarithms span hundreds of octaves. Where those of a tile span less
-//! than [`SPAN`], the tile has one for all, and one weight serves both ends of a pair. Elsewhere every row and every
-//! column has its own.
+//! Where the weights of a tile span less than [`SPAN`], the tile has one reference for all, and one weight serves both
+//! ends of a pair. Elsewhere every row and every column has its own.
+//!
+//! Logarithms of the whole tile come first, exponentials after them: a weight is one chain of some hundred cycles, and
+//! in short loops a processor works on several at once.
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
 
+use super::cell::Cell;
 use super::law::{LEAST, Law};
 use super::math::{exp2, inverse_sqrt, log2};
 use super::tile::{HALF, TILE, Tile};
@@ -14,76 +17,50 @@ use super::tile::{HALF, TILE, Tile};
 const SPAN: f32 = 100.0;
 /// Octaves below its reference where a weight is taken as 0.
 const FLUSH: f32 = -118.0;
+/// Octaves that `1/d` may add to the bound on a weight.
+const ABOVE_BOUND: f32 = 2.2;
 /// One capped candidate in a count; one candidate is 1.
 const CAPPED: u32 = 1 << 16;
 
-/// Sums over the weights of one anchor with some columns, in units of `2^reference`.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Sums {
-    pub(super) sum: f32,
-    pub(super) squares: f32,
-    pub(super) reference: f32,
-    pub(super) candidates: u32,
-    pub(super) capped: u32,
-}
-
-impl Sums {
-    /// Adds sums over other columns of the same anchor.
-    pub(super) fn add(&mut self, other: &Self) {
-        if self.sum == 0.0 {
-            let (candidates, capped) = (self.candidates, self.capped);
-            *self = *other;
-            self.candidates += candidates;
-            self.capped += capped;
-            return;
-        }
-        self.candidates += other.candidates;
-        self.capped += other.capped;
-        if other.sum == 0.0 {
-            return;
-        }
-        let reference = f32::max(self.reference, other.reference);
-        let [mine, theirs] = [self.reference - reference, other.reference - reference].map(power_of_two);
-        self.sum = self.sum * mine + other.sum * theirs;
-        self.squares = self.squares * (mine * mine) + other.squares * (theirs * theirs);
-        self.reference = reference;
-    }
-}
-
-/// `2^x` for a whole number `x <= 0`; 0 below -126.
-fn power_of_two(x: f32) -> f32 {
-    if x < -126.0 { 0.0 } else { f32::from_bits(((x as i32 + 127) as u32) << 23) }
-}
-
-/// What a pair weighs over `2^reference`: `min(cap, 2^(slope log2(1 - c²) - reference) / sqrt(2 - 2c))`.
+/// `log2` of a weight but for its factor `1/d`.
 #[inline(always)]
-pub(super) fn weight<S: Simd>(
-    simd: S,
-    slope: S::f32s,
-    c: S::f32s,
-    minus_reference: S::f32s,
-    cap: S::f32s,
-) -> S::f32s {
-    let least = simd.splat_f32s(LEAST);
-    let t = simd.max_f32s(simd.negate_mul_add_f32s(c, c, simd.splat_f32s(1.0)), least);
-    let x = simd.mul_add_f32s(slope, log2(simd, t), minus_reference);
-    let two = simd.splat_f32s(2.0);
-    let q = simd.max_f32s(simd.negate_mul_add_f32s(two, c, two), least);
-    simd.min_f32s(simd.mul_f32s(exp2(simd, x), inverse_sqrt(simd, q)), cap)
+pub(super) fn log_weight<S: Simd>(simd: S, slope: S::f32s, c: S::f32s) -> S::f32s {
+    let t = simd.negate_mul_add_f32s(c, c, simd.splat_f32s(1.0));
+    simd.mul_f32s(slope, log2(simd, simd.max_f32s(t, simd.splat_f32s(LEAST))))
 }
 
-/// As [`weight`], and 0 where that is too far below the reference.
+/// `1/d`.
+#[inline(always)]
+fn inverse_distance<S: Simd>(simd: S, c: S::f32s) -> S::f32s {
+    let two = simd.splat_f32s(2.0);
+    let q = simd.negate_mul_add_f32s(two, c, two);
+    inverse_sqrt(simd, simd.max_f32s(q, simd.splat_f32s(LEAST)))
+}
+
+/// What a pair weighs over `2^reference`, but for the cap.
+#[inline(always)]
+fn weight<S: Simd>(simd: S, log: S::f32s, inverse: S::f32s, minus_reference: S::f32s) -> S::f32s {
+    simd.mul_f32s(exp2(simd, simd.add_f32s(log, minus_reference)), inverse)
+}
+
+/// `w`, and 0 where that is too far below the reference.
+#[inline(always)]
+fn or_zero<S: Simd>(simd: S, w: S::f32s) -> S::f32s {
+    let least = simd.splat_f32s(f32::from_bits(((FLUSH as i32 + 127) as u32) << 23));
+    simd.select_f32s(simd.greater_than_f32s(w, least), w, simd.splat_f32s(0.0))
+}
+
+/// `min(cap, 2^(log - reference) / d)`, or 0 where that is too far below the reference.
 #[inline(always)]
 pub(super) fn weight_or_zero<S: Simd>(
     simd: S,
-    slope: S::f32s,
     c: S::f32s,
+    log: S::f32s,
     minus_reference: S::f32s,
     cap: S::f32s,
 ) -> S::f32s {
-    let w = weight(simd, slope, c, minus_reference, cap);
-    let least = simd.splat_f32s(f32::from_bits(((FLUSH as i32 + 127) as u32) << 23));
-    simd.select_f32s(simd.greater_than_f32s(w, least), w, simd.splat_f32s(0.0))
+    let w = weight(simd, log, inverse_distance(simd, c), minus_reference);
+    or_zero(simd, simd.min_f32s(w, cap))
 }
 
 /// Labels and least cosines of the two sides of a tile.
@@ -96,75 +73,120 @@ pub(super) struct Sides<'a> {
     pub(super) active: bool,
 }
 
-/// Sums of a tile: of each row over its columns, and of each column over its rows.
-pub(super) fn sums<S: Simd>(
+impl Sides<'_> {
+    /// Whether a row and a column may be of one class, by the ranges of their labels.
+    fn may_match(&self) -> bool {
+        let range = |labels: &[u32]| {
+            labels.iter().fold((u32::MAX, 0), |(low, high), &label| (low.min(label), high.max(label)))
+        };
+        let ((low, high), (row_low, row_high)) = (range(self.labels), range(self.row_labels));
+        low <= row_high && row_low <= high
+    }
+}
+
+/// Sums of a tile: of each row over its columns, and of each column over its rows. `None` where there is no candidate.
+pub(super) struct TileSums<'a> {
+    pub(super) law: &'a Law,
+    pub(super) sides: &'a Sides<'a>,
+    pub(super) tile: &'a mut Tile,
+    /// Scratch.
+    pub(super) logs: &'a mut Tile,
+    pub(super) out: &'a mut [Cell; 2],
+}
+
+impl WithSimd for TileSums<'_> {
+    /// Whether there is a candidate; `out` is written only then.
+    type Output = bool;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> bool {
+        let Self { law, sides, tile, logs, out } = self;
+        if sides.may_match() {
+            part_classes(simd, sides, tile);
+        }
+        let Some([low, high]) = all_logs(simd, law, sides, tile, logs) else { return false };
+        let capped = high + ABOVE_BOUND >= law.cap as f32;
+        let (low, high) = (law.below_cap(low), law.below_cap(high));
+        let weighted = Weighted { law, sides, tile, logs };
+        if high - low > SPAN {
+            let references = own_references(simd, &weighted);
+            weighted.sums::<S, true, true, true>(simd, &references, out);
+            return true;
+        }
+        let references = [[(0.5 * (low + high)).round_ties_even(); TILE]; 2];
+        match (sides.active, capped) {
+            (false, false) => weighted.sums::<S, false, false, false>(simd, &references, out),
+            (false, true) => weighted.sums::<S, false, false, true>(simd, &references, out),
+            (true, _) => weighted.sums::<S, true, false, true>(simd, &references, out),
+        }
+        true
+    }
+}
+
+/// Cosines of pairs of one class become negative infinity.
+#[inline(always)]
+fn part_classes<S: Simd>(simd: S, sides: &Sides<'_>, tile: &mut Tile) {
+    let (labels, _) = S::as_simd_u32s(sides.labels);
+    let none = simd.splat_f32s(f32::NEG_INFINITY);
+    for r in 0..TILE {
+        let label = simd.splat_u32s(sides.row_labels[r]);
+        let (row, _) = S::as_mut_simd_f32s(&mut tile.0[r]);
+        for (c, &labels) in row.iter_mut().zip(labels) {
+            *c = simd.select_f32s(simd.equal_u32s(labels, label), none, *c);
+        }
+    }
+}
+
+/// Logarithms of all weights, and the least and the largest of candidates.
+#[inline(always)]
+fn all_logs<S: Simd>(
     simd: S,
     law: &Law,
     sides: &Sides<'_>,
-    tile: &mut Tile,
-) -> Option<[[Sums; TILE]; 2]> {
-    struct Work<'a>(&'a Law, &'a Sides<'a>, &'a mut Tile);
-    impl pulp::WithSimd for Work<'_> {
-        type Output = Option<[[Sums; TILE]; 2]>;
-        #[inline(always)]
-        fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
-            let Work(law, sides, tile) = self;
-            let [low, high] = extent(simd, sides, tile)?;
-            let (low, high) = (law.bound(low), law.bound(high));
-            if high - low <= SPAN {
-                let references = [[(0.5 * (low + high)).round_ties_even(); TILE]; 2];
-                return Some(if sides.active {
-                    both::<S, true, false>(simd, law, sides, tile, &references)
-                } else {
-                    both::<S, false, false>(simd, law, sides, tile, &references)
-                });
-            }
-            let references = own_references(law, sides, tile);
-            Some(both::<S, true, true>(simd, law, sides, tile, &references))
-        }
-    }
-    simd.vectorize(Work(law, sides, tile))
-}
-
-/// Least and largest `c²` over the candidates of the tile; cosines of pairs of one class become negative infinity.
-#[inline(always)]
-fn extent<S: Simd>(simd: S, sides: &Sides<'_>, tile: &mut Tile) -> Option<[f32; 2]> {
-    let (labels, _) = S::as_simd_u32s(sides.labels);
+    tile: &Tile,
+    logs: &mut Tile,
+) -> Option<[f32; 2]> {
+    let slope = simd.splat_f32s(law.slope);
     let (cuts, _) = S::as_simd_f32s(sides.cuts);
-    let none = simd.splat_f32s(f32::NEG_INFINITY);
-    let (mut low, mut high) = (simd.splat_f32s(4.0), simd.splat_f32s(-1.0));
+    let (none_low, none_high) = (simd.splat_f32s(f32::INFINITY), simd.splat_f32s(-1.0));
+    let (mut low, mut high) = (none_low, none_high);
     for r in 0..TILE {
-        let label = simd.splat_u32s(sides.row_labels[r]);
         let cut = simd.splat_f32s(sides.row_cuts[r]);
-        let (row, _) = S::as_mut_simd_f32s(&mut tile.0[r]);
+        let ((row, _), (logs, _)) = (S::as_simd_f32s(&tile.0[r]), S::as_mut_simd_f32s(&mut logs.0[r]));
         for v in 0..TILE / S::F32_LANES {
-            let c = simd.select_f32s(simd.equal_u32s(labels[v], label), none, row[v]);
-            row[v] = c;
-            let candidate = simd.greater_than_f32s(c, simd.min_f32s(cut, cuts[v]));
-            let squared = simd.mul_f32s(c, c);
-            high = simd.max_f32s(high, simd.select_f32s(candidate, squared, high));
-            low = simd.min_f32s(low, simd.select_f32s(candidate, squared, low));
+            let log = log_weight(simd, slope, row[v]);
+            logs[v] = log;
+            let candidate = simd.greater_than_f32s(row[v], simd.min_f32s(cut, cuts[v]));
+            high = simd.max_f32s(high, simd.select_f32s(candidate, log, none_high));
+            low = simd.min_f32s(low, simd.select_f32s(candidate, log, none_low));
         }
     }
+    // Logarithms of candidates are positive but for rounding around 0.
     let (low, high) = (simd.reduce_min_f32s(low), simd.reduce_max_f32s(high));
-    (high >= 0.0).then_some([low, high])
+    (low < f32::INFINITY).then_some([low, high])
 }
 
 /// A reference for each row and for each column: half the span below its largest weight.
-fn own_references(law: &Law, sides: &Sides<'_>, tile: &Tile) -> [[f32; TILE]; 2] {
+#[inline(always)]
+fn own_references<S: Simd>(simd: S, of: &Weighted<'_>) -> [[f32; TILE]; 2] {
+    let (cuts, _) = S::as_simd_f32s(of.sides.cuts);
     let mut high = [[0.0_f32; TILE]; 2];
+    let [of_rows, of_columns] = &mut high;
+    let (of_columns, _) = S::as_mut_simd_f32s(of_columns);
+    let zero = simd.splat_f32s(0.0);
     for r in 0..TILE {
-        for j in 0..TILE {
-            let c = tile.0[r][j];
-            if c > sides.row_cuts[r] {
-                high[0][r] = high[0][r].max(c * c);
-            }
-            if c > sides.cuts[j] {
-                high[1][j] = high[1][j].max(c * c);
-            }
+        let cut = simd.splat_f32s(of.sides.row_cuts[r]);
+        let mut of_row = zero;
+        let ((row, _), (logs, _)) = (S::as_simd_f32s(&of.tile.0[r]), S::as_simd_f32s(&of.logs.0[r]));
+        for v in 0..TILE / S::F32_LANES {
+            let to_row = simd.select_f32s(simd.greater_than_f32s(row[v], cut), logs[v], zero);
+            let to_column = simd.select_f32s(simd.greater_than_f32s(row[v], cuts[v]), logs[v], zero);
+            of_row = simd.max_f32s(of_row, to_row);
+            of_columns[v] = simd.max_f32s(of_columns[v], to_column);
         }
+        of_rows[r] = simd.reduce_max_f32s(of_row);
     }
-    high.map(|side| side.map(|c_squared| (law.bound(c_squared) - 0.5 * SPAN).round_ties_even()))
+    high.map(|side| side.map(|high| (of.law.below_cap(high) - 0.5 * SPAN).round_ties_even()))
 }
 
 /// Three numbers a vector: the sum of weights, of their squares, and the count of candidates.
@@ -177,112 +199,135 @@ impl<S: Simd> Partial<S> {
         Self(simd.splat_f32s(0.0), simd.splat_f32s(0.0), simd.splat_u32s(0))
     }
 
-    /// Adds `w` where `c > cut`.
     #[inline(always)]
-    fn add(&mut self, simd: S, w: S::f32s, candidate: S::m32s, count: S::u32s) {
-        let w = simd.select_f32s(candidate, w, simd.splat_f32s(0.0));
-        self.0 = simd.add_f32s(self.0, w);
-        self.1 = simd.mul_add_f32s(w, w, self.1);
-        self.2 = simd.add_u32s(self.2, simd.select_u32s(candidate, count, simd.splat_u32s(0)));
+    fn add(&mut self, simd: S, other: Self) {
+        self.0 = simd.add_f32s(self.0, other.0);
+        self.1 = simd.add_f32s(self.1, other.1);
+        self.2 = simd.add_u32s(self.2, other.2);
     }
 }
 
-/// The two sums. `ACTIVE`: the ends of a pair have cuts of their own. `OWN`: they have references of their own.
+/// What weights that are candidates add.
 #[inline(always)]
-fn both<S: Simd, const ACTIVE: bool, const OWN: bool>(
-    simd: S,
-    law: &Law,
-    sides: &Sides<'_>,
-    tile: &Tile,
-    references: &[[f32; TILE]; 2],
-) -> [[Sums; TILE]; 2] {
-    let slope = simd.splat_f32s(law.slope);
-    let minus = references.map(|side| side.map(|reference| -reference));
-    let caps = if OWN {
-        references.map(|side| side.map(|reference| law.cap_over(reference)))
+fn terms<S: Simd, const CAP: bool>(simd: S, w: S::f32s, cap: S::f32s, candidate: S::m32s) -> Partial<S> {
+    let w = if CAP { simd.min_f32s(w, cap) } else { w };
+    let count = if CAP {
+        let (one, capped) = (simd.splat_u32s(1), simd.splat_u32s(1 + CAPPED));
+        simd.select_u32s(simd.less_than_f32s(w, cap), one, capped)
     } else {
-        [[law.cap_over(references[0][0]); TILE]; 2]
+        simd.splat_u32s(1)
     };
-    let (minus_columns, _) = S::as_simd_f32s(&minus[1]);
-    let (cap_columns, _) = S::as_simd_f32s(&caps[1]);
-    let (cut_columns, _) = S::as_simd_f32s(sides.cuts);
-    let (one, capped) = (simd.splat_u32s(1), simd.splat_u32s(1 + CAPPED));
-    // Of each row, what its columns l and l + 16 come to.
-    let mut row_sums = [[0.0_f32; HALF]; TILE];
-    let mut row_squares = [[0.0_f32; HALF]; TILE];
-    let mut row_counts = [[0_u32; HALF]; TILE];
-    let mut column_sums = [0.0_f32; TILE];
-    let mut column_squares = [0.0_f32; TILE];
-    let mut column_counts = [0_u32; TILE];
-    let vectors = HALF / S::F32_LANES;
-    for u in 0..vectors {
-        let mut columns = [Partial::zero(simd); 2];
-        for r in 0..TILE {
-            let (cosines, _) = S::as_simd_f32s(&tile.0[r]);
-            let cut = simd.splat_f32s(sides.row_cuts[r]);
-            let (minus_row, cap_row) = (simd.splat_f32s(minus[0][r]), simd.splat_f32s(caps[0][r]));
-            let mut row = Partial::zero(simd);
+    let w = simd.select_f32s(candidate, w, simd.splat_f32s(0.0));
+    Partial(w, simd.mul_f32s(w, w), simd.select_u32s(candidate, count, simd.splat_u32s(0)))
+}
+
+/// A tile whose logarithms are known.
+struct Weighted<'a> {
+    law: &'a Law,
+    sides: &'a Sides<'a>,
+    tile: &'a Tile,
+    logs: &'a Tile,
+}
+
+impl Weighted<'_> {
+    /// The two sums. `ACTIVE`: the ends of a pair have cuts of their own. `OWN`: they have references of their own.
+    /// `CAP`: weights may reach the cap.
+    #[inline(always)]
+    fn sums<S: Simd, const ACTIVE: bool, const OWN: bool, const CAP: bool>(
+        &self,
+        simd: S,
+        references: &[[f32; TILE]; 2],
+        out: &mut [Cell; 2],
+    ) {
+        let Self { law, sides, tile, logs } = *self;
+        let minus = references.map(|side| side.map(|reference| -reference));
+        let caps = if OWN {
+            references.map(|side| side.map(|reference| law.cap_over(reference)))
+        } else {
+            [[law.cap_over(references[0][0]); TILE]; 2]
+        };
+        let (minus_columns, _) = S::as_simd_f32s(&minus[1]);
+        let (cap_columns, _) = S::as_simd_f32s(&caps[1]);
+        let (cut_columns, _) = S::as_simd_f32s(sides.cuts);
+        // Of each row, what its columns l and l + 16 come to.
+        let mut row_sums = [[0.0_f32; HALF]; TILE];
+        let mut row_squares = [[0.0_f32; HALF]; TILE];
+        let mut row_counts = [[0_u32; HALF]; TILE];
+        let mut column_counts = [0_u32; TILE];
+        let [of_rows, of_columns] = &mut *out;
+        let vectors = HALF / S::F32_LANES;
+        for u in 0..vectors {
+            let mut columns = [Partial::zero(simd); 2];
+            for r in 0..TILE {
+                let (cosines, _) = S::as_simd_f32s(&tile.0[r]);
+                let (logs, _) = S::as_simd_f32s(&logs.0[r]);
+                let cut = simd.splat_f32s(sides.row_cuts[r]);
+                let (minus_row, cap_row) = (simd.splat_f32s(minus[0][r]), simd.splat_f32s(caps[0][r]));
+                let mut row = Partial::zero(simd);
+                for h in 0..2 {
+                    let v = u + h * vectors;
+                    let (c, log) = (cosines[v], logs[v]);
+                    let inverse = inverse_distance(simd, c);
+                    let mut w = weight(simd, log, inverse, minus_row);
+                    if OWN {
+                        w = or_zero(simd, w);
+                    }
+                    let candidate = simd.greater_than_f32s(c, cut);
+                    let to_row = terms::<S, CAP>(simd, w, cap_row, candidate);
+                    if h == 0 {
+                        row = to_row;
+                    } else {
+                        row.add(simd, to_row);
+                    }
+                    if OWN || ACTIVE {
+                        if OWN {
+                            w = or_zero(simd, weight(simd, log, inverse, minus_columns[v]));
+                        }
+                        let candidate = simd.greater_than_f32s(c, cut_columns[v]);
+                        columns[h].add(simd, terms::<S, CAP>(simd, w, cap_columns[v], candidate));
+                    } else {
+                        columns[h].add(simd, to_row);
+                    }
+                }
+                S::as_mut_simd_f32s(&mut row_sums[r]).0[u] = row.0;
+                S::as_mut_simd_f32s(&mut row_squares[r]).0[u] = row.1;
+                S::as_mut_simd_u32s(&mut row_counts[r]).0[u] = row.2;
+            }
             for h in 0..2 {
                 let v = u + h * vectors;
-                let c = cosines[v];
-                let w = if OWN {
-                    weight_or_zero(simd, slope, c, minus_row, cap_row)
-                } else {
-                    weight(simd, slope, c, minus_row, cap_row)
-                };
-                let count = simd.select_u32s(simd.less_than_f32s(w, cap_row), one, capped);
-                let candidate = simd.greater_than_f32s(c, cut);
-                row.add(simd, w, candidate, count);
-                if OWN {
-                    let w = weight_or_zero(simd, slope, c, minus_columns[v], cap_columns[v]);
-                    let count = simd.select_u32s(simd.less_than_f32s(w, cap_columns[v]), one, capped);
-                    columns[h].add(simd, w, simd.greater_than_f32s(c, cut_columns[v]), count);
-                } else if ACTIVE {
-                    columns[h].add(simd, w, simd.greater_than_f32s(c, cut_columns[v]), count);
-                } else {
-                    columns[h].add(simd, w, candidate, count);
-                }
+                S::as_mut_simd_f32s(&mut of_columns.sum).0[v] = columns[h].0;
+                S::as_mut_simd_f32s(&mut of_columns.squares).0[v] = columns[h].1;
+                S::as_mut_simd_u32s(&mut column_counts).0[v] = columns[h].2;
             }
-            S::as_mut_simd_f32s(&mut row_sums[r]).0[u] = row.0;
-            S::as_mut_simd_f32s(&mut row_squares[r]).0[u] = row.1;
-            S::as_mut_simd_u32s(&mut row_counts[r]).0[u] = row.2;
         }
-        for h in 0..2 {
-            let v = u + h * vectors;
-            S::as_mut_simd_f32s(&mut column_sums).0[v] = columns[h].0;
-            S::as_mut_simd_f32s(&mut column_squares).0[v] = columns[h].1;
-            S::as_mut_simd_u32s(&mut column_counts).0[v] = columns[h].2;
+        of_rows.sum = halve(&row_sums, |a, b| a + b);
+        of_rows.squares = halve(&row_squares, |a, b| a + b);
+        for (counts, cell) in [(halve(&row_counts, |a, b| a + b), of_rows), (column_counts, of_columns)] {
+            cell.candidates = counts.map(|count| count % CAPPED);
+            cell.capped = counts.map(|count| count / CAPPED);
         }
+        [out[0].reference, out[1].reference] = *references;
     }
-    let mut out = [[Sums::default(); TILE]; 2];
-    for r in 0..TILE {
-        out[0][r] = Sums {
-            sum: halve(row_sums[r], |a, b| a + b),
-            squares: halve(row_squares[r], |a, b| a + b),
-            reference: references[0][r],
-            ..counted(halve(row_counts[r], |a, b| a + b))
-        };
-        out[1][r] = Sums {
-            sum: column_sums[r],
-            squares: column_squares[r],
-            reference: references[1][r],
-            ..counted(column_counts[r])
-        };
-    }
-    out
 }
 
-fn counted(count: u32) -> Sums {
-    Sums { candidates: count % CAPPED, capped: count / CAPPED, ..Sums::default() }
-}
-
-/// Sum of sixteen numbers: halves onto each other, four times.
+/// Of each row the sum of its sixteen numbers: halves onto each other, four times.
 #[inline(always)]
-fn halve<N: Copy>(mut lanes: [N; HALF], add: impl Fn(N, N) -> N) -> N {
-    for width in [8, 4, 2, 1] {
-        for l in 0..width {
-            lanes[l] = add(lanes[l], lanes[l + width]);
+fn halve<N: Copy + Default>(rows: &[[N; HALF]; TILE], add: impl Fn(N, N) -> N) -> [N; TILE] {
+    // Step by step over all rows, so that each step is made of vectors.
+    let (mut eight, mut four, mut one) =
+        ([[N::default(); 8]; TILE], [[N::default(); 4]; TILE], [N::default(); TILE]);
+    for r in 0..TILE {
+        for l in 0..8 {
+            eight[r][l] = add(rows[r][l], rows[r][l + 8]);
         }
     }
-    lanes[0]
+    for r in 0..TILE {
+        for l in 0..4 {
+            four[r][l] = add(eight[r][l], eight[r][l + 4]);
+        }
+    }
+    for r in 0..TILE {
+        one[r] = add(add(four[r][0], four[r][2]), add(four[r][1], four[r][3]));
+    }
+    one
 }

@@ -1,0 +1,86 @@
+//! Sums of weights that outlive their tile: of 32 anchors over the columns of one block, side by side.
+//!
+//! Weights of f32 need a reference, since their logarithms span hundreds of octaves: sums are in units of
+//! `2^reference`, a whole number for each anchor.
+
+use super::tile::TILE;
+
+/// Sums of the 32 anchors of a panel.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Cell {
+    pub(super) sum: [f32; TILE],
+    pub(super) squares: [f32; TILE],
+    pub(super) reference: [f32; TILE],
+    pub(super) candidates: [u32; TILE],
+    pub(super) capped: [u32; TILE],
+}
+
+impl Cell {
+    /// Adds sums of the same anchors over other columns.
+    #[inline(always)]
+    pub(super) fn add(&mut self, other: &Self) {
+        for a in 0..TILE {
+            self.candidates[a] += other.candidates[a];
+            self.capped[a] += other.capped[a];
+            // What has no weight has no reference.
+            let mine = if self.sum[a] > 0.0 { self.reference[a] } else { other.reference[a] };
+            let theirs = if other.sum[a] > 0.0 { other.reference[a] } else { mine };
+            let reference = f32::max(mine, theirs);
+            let (mine, theirs) = (power_of_two(mine - reference), power_of_two(theirs - reference));
+            self.sum[a] = self.sum[a] * mine + other.sum[a] * theirs;
+            self.squares[a] = self.squares[a] * (mine * mine) + other.squares[a] * (theirs * theirs);
+            self.reference[a] = reference;
+        }
+    }
+}
+
+/// `2^x` for a whole number `x <= 0`; 0 below -126.
+#[inline(always)]
+fn power_of_two(x: f32) -> f32 {
+    // The low bits of 1.5 2^23 + x are x; 127 makes an exponent of them.
+    let bits = (f32::max(x, -127.0) + 12_582_912.0).to_bits();
+    f32::from_bits(bits.wrapping_add(127) << 23)
+}
+
+/// `2^x` for a whole number `x <= 0`; 0 below -1022.
+#[inline(always)]
+pub(super) fn power_of_two_f64(x: f32) -> f64 {
+    let bits = (f64::from(f32::max(x, -1023.0)) + 6_755_399_441_055_744.0).to_bits();
+    f64::from_bits(bits.wrapping_add(1023) << 52)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn powers_of_two_are_exact() {
+        for x in -126..=0 {
+            assert_eq!(power_of_two(x as f32), f32::powi(2.0, x));
+        }
+        for x in -1022..=0 {
+            assert_eq!(power_of_two_f64(x as f32), f64::powi(2.0, x));
+        }
+        assert_eq!((power_of_two(-127.0), power_of_two(-5000.0)), (0.0, 0.0));
+        assert_eq!((power_of_two_f64(-1023.0), power_of_two_f64(f32::NEG_INFINITY)), (0.0, 0.0));
+    }
+
+    #[test]
+    fn sums_over_different_references_add_up() {
+        let cell = |sum: f32, reference: f32| Cell {
+            sum: [sum; TILE],
+            squares: [sum * sum; TILE],
+            reference: [reference; TILE],
+            candidates: [1; TILE],
+            capped: [0; TILE],
+        };
+        let mut kept = Cell::default();
+        kept.add(&cell(3.0, 5.0));
+        assert_eq!(kept, cell(3.0, 5.0), "a sum of nothing takes the other's reference");
+        kept.add(&cell(1.0, 7.0));
+        // 3 2^5 + 2^7 = (3/4 + 1) 2^7.
+        assert_eq!((kept.sum[4], kept.squares[4], kept.reference[4]), (1.75, 1.5625, 7.0));
+        kept.add(&cell(0.0, 900.0));
+        assert_eq!((kept.sum[4], kept.reference[4], kept.candidates[4]), (1.75, 7.0, 3));
+    }
+}
