@@ -4,6 +4,7 @@
 //! ([`data`]), works through `nearfar-core`, and leaves files ([`run`], [`report`]).
 
 pub mod args;
+pub mod calibration;
 pub mod checkup;
 pub mod cmd;
 pub mod config;
@@ -13,7 +14,9 @@ pub mod look;
 pub mod model;
 pub mod notes;
 mod number;
+pub mod onnx;
 pub mod overlay;
+pub mod pair_args;
 pub mod plan;
 pub mod quality;
 pub mod recipe;

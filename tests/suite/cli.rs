@@ -23,7 +23,7 @@ pub(crate) fn json(folder: &Path, args: &[&str]) -> Value {
 }
 
 /// The one line of a run that must fail with exit code 1.
-fn failure(folder: &Path, args: &[&str]) -> String {
+pub(crate) fn failure(folder: &Path, args: &[&str]) -> String {
     let output = nearfar(folder, args);
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{args:?}: {text}");
