@@ -9,6 +9,7 @@ use crate::config::{
     SamplerKind, SmallClasses,
 };
 use crate::number::{at_least_zero, boundary, drawing, near, positive, quantile, share};
+use crate::pair_args::{CalibrateArgs, EmbedPairsArgs, ExportArgs, OneShotArgs, VerifyArgs};
 use crate::recipe::Recipe;
 
 /// Deep metric learning: embeddings that pull samples of one class near and push others far.
@@ -42,7 +43,7 @@ pub struct Common {
     #[arg(long, global = true, value_name = "T", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
     /// Seed of every random number, 0 if none is given: of train (over what --config says), of the draws of sample,
-    /// of the k-means of eval. The other commands have no chance in them.
+    /// of the k-means and the resamples of eval. The other commands have no chance in them.
     #[arg(long, global = true, value_name = "SEED")]
     pub seed: Option<u64>,
 }
@@ -84,14 +85,29 @@ pub enum Command {
                       mean.\n\nExample:\n  nearfar train --data ../shared/data/omniglot --seed 1 --out runs/omniglot"
     )]
     Train(Box<TrainArgs>),
-    /// Embed data with a trained network.
+    /// Embed data with a trained network, or with several at once; compare pairs of samples.
     #[command(
-        after_help = "Example:\n  nearfar embed --run runs/kana-1 --data kana --out E.npy --labels-out L.npy"
+        after_help = "Example:\n  nearfar embed --run runs/kana-1 --data kana --out E.npy --labels-out L.npy\n  \
+                      nearfar embed --run runs/kana-1 --run runs/kana-2 --data kana --out E.npy"
     )]
     Embed(EmbedArgs),
     /// Retrieval and clustering quality of embeddings.
     #[command(after_help = "Example:\n  nearfar eval --embeddings E.npy --labels L.npy --k 1,2,4,8")]
     Eval(EvalArgs),
+    /// Are pairs of one class? Accuracy over folds, equal error rate, area under the ROC.
+    #[command(after_help = "Example:\n  nearfar verify --embeddings E.npy --pairs P.tsv")]
+    Verify(VerifyArgs),
+    /// Learn P(same class | distance) and a threshold from pairs.
+    #[command(
+        after_help = "Example:\n  nearfar calibrate --embeddings E.npy --pairs P.tsv --far 0.01 --out C.json --plot C.svg"
+    )]
+    Calibrate(CalibrateArgs),
+    /// One-shot trials: which of the candidates is nearest to the test?
+    #[command(name = "oneshot", after_help = "Example:\n  nearfar oneshot --embeddings E.npy --trials T.tsv")]
+    OneShot(OneShotArgs),
+    /// The trained network as ONNX, to be served anywhere.
+    #[command(after_help = "Example:\n  nearfar export --run runs/kana-1 --out model.onnx")]
+    Export(ExportArgs),
     /// Choose negatives for given embeddings.
     #[command(
         after_help = "Example:\n  nearfar sample --embeddings E.npy --labels L.npy --sampler distance-weighted --out T.csv\n  \
@@ -256,9 +272,9 @@ pub struct TrainArgs {
 /// Options of `embed`.
 #[derive(Debug, Args)]
 pub struct EmbedArgs {
-    /// A run folder, or a model file.
-    #[arg(long)]
-    pub run: PathBuf,
+    /// A run folder, or a model file; given more than once, their embeddings are joined to one.
+    #[arg(long, required = true)]
+    pub run: Vec<PathBuf>,
     /// The data, as for train; a split set gives its test part.
     #[arg(long, value_name = "kana|PATH")]
     pub data: String,
@@ -271,6 +287,9 @@ pub struct EmbedArgs {
     /// Their labels, i64 `[N]`.
     #[arg(long, value_name = "L.npy")]
     pub labels_out: Option<PathBuf>,
+    /// Pairs among the samples.
+    #[command(flatten)]
+    pub pairs: EmbedPairsArgs,
 }
 
 /// A part of a data set.

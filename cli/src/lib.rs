@@ -5,6 +5,7 @@
 
 pub mod ablate;
 pub mod args;
+pub mod calibration;
 pub mod checkup;
 pub mod cmd;
 pub mod config;
@@ -14,7 +15,9 @@ pub mod look;
 pub mod model;
 pub mod notes;
 mod number;
+pub mod onnx;
 pub mod overlay;
+pub mod pair_args;
 pub mod place;
 pub mod plan;
 pub mod quality;

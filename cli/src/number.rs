@@ -36,6 +36,11 @@ pub(crate) fn share(text: &str) -> Result<f64, String> {
     parse(text, |v| (0.0..=0.9).contains(&v), "a share within 0 and 0.9")
 }
 
+/// A share of pairs.
+pub(crate) fn rate(text: &str) -> Result<f64, String> {
+    parse(text, |v| (0.0..=1.0).contains(&v), "a rate within 0 and 1")
+}
+
 pub(crate) fn quantile(text: &str) -> Result<f64, String> {
     parse(text, |v| v > 0.0 && v < 1.0, "a number between 0 and 1")
 }
@@ -61,7 +66,7 @@ mod tests {
 
     #[test]
     fn nan_and_what_lies_outside_are_refused() {
-        for parser in [at_least_zero, positive, boundary, near, share, quantile] {
+        for parser in [at_least_zero, positive, boundary, near, share, rate, quantile] {
             for bad in ["NaN", "inf", "-inf", "-1", "", "x"] {
                 assert!(parser(bad).is_err(), "{bad}");
             }

@@ -38,6 +38,37 @@ pub fn embed<B: Backend<f32>>(
     Ok(embeddings)
 }
 
+/// Embeddings of the same samples by several networks, `parts[r]` `[N, dims[r]]`, as one, `[N, sum of dims]`.
+///
+/// ```text
+/// x = (x_1, ..., x_k) / sqrt(k)        |x| = 1        |x - y|² = mean over r of |x_r - y_r|²
+/// ```
+/// The squared distance of an ensemble is the mean of those of its members, the cosine too; one part stays as it is.
+///
+/// ```
+/// use nearfar::quality::join;
+/// assert_eq!(join(&[vec![1.0, -1.0]], &[1]), [1.0, -1.0]);
+/// // Four networks, one number each, two samples.
+/// let parts = [[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]].map(Vec::from);
+/// assert_eq!(join(&parts, &[1; 4]), [0.5, 0.5, -0.5, 0.5, 0.5, -0.5, 0.5, 0.5]);
+/// ```
+///
+/// # Panics
+/// If the parts have different numbers of rows.
+#[must_use]
+pub fn join(parts: &[Vec<f32>], dims: &[usize]) -> Vec<f32> {
+    let counts: Vec<usize> = parts.iter().zip(dims).map(|(part, dim)| part.len() / dim).collect();
+    assert!(counts.windows(2).all(|pair| pair[0] == pair[1]), "parts of one number of rows: {counts:?}");
+    let length = (parts.len() as f64).sqrt();
+    let mut joined = Vec::with_capacity(parts.iter().map(Vec::len).sum());
+    for row in 0..counts.first().copied().unwrap_or(0) {
+        for (part, &dim) in parts.iter().zip(dims) {
+            joined.extend(part[row * dim..][..dim].iter().map(|&v| (f64::from(v) / length) as f32));
+        }
+    }
+    joined
+}
+
 /// The inputs themselves as embeddings: divided by their length, but for rows of zeros, which have no direction.
 #[must_use]
 pub fn raw(samples: &Samples) -> Vec<f32> {

@@ -54,6 +54,8 @@ pub enum Stream {
     Cluster = 8,
     /// Pairs that a boundary is fitted to: item = anchor, index = draw.
     Boundary = 9,
+    /// Resampled classes of a confidence interval: item = resample, index = draw.
+    Bootstrap = 10,
 }
 
 /// The place of a random number: a seed, what it is for, and the step.

@@ -4,6 +4,7 @@
     python fuzz/corpus/make.py PATH/model.safetensors     (a small trained model, made by `nearfar train`)
 """
 import io
+import json
 import pathlib
 import shutil
 import sys
@@ -44,5 +45,17 @@ put("readers", "labels", bytes([5, 0, 0, 11, 1, 0, 0, 0, 1, 0, 7]))
 put("readers", "csv-gz", bytes([6]) + b"1,2,x\n3,4,y\n")
 put("config", "whole", b'seed = 3\n[loss]\nkind = "triplet"\nalpha = 1\n[sampler]\nkind = "hard"\nfar = "none"\n')
 put("config", "dimension", b'[sampler]\ndimension = 12.5\nnear = 0.3\n[boundary]\nmode = "exact"\n')
+put("pairs", "indices", bytes([0]) + b"i\tj\n0\t1\n2\t3\n")
+put("pairs", "pairs", bytes([1]) + b"fold\ti\tj\tsame\n0\t0\t1\t1\n1\t2\t3\t0\n")
+put("pairs", "plain", bytes([1]) + b"0\t0\t1\t1\n1\t2\t3\t0\n")
+put("pairs", "trials", bytes([2]) + b"run\ttest\tright\n1\t9\t3\t2\t3\t4\n1\t8\t2\t2\t3\t4\n")
+put("pairs", "calibration", bytes([3]) + json.dumps({
+    "format": "nearfar-calibration-1", "eer": 0.25, "threshold": 0.5, "far_wanted": None, "tar": 0.5, "far": 0.25,
+    "pairs": 8, "same": 4, "blocks": [
+        {"distance_from": 0.1, "distance_to": 0.5, "p_same": 0.75, "weight": 4.0},
+        {"distance_from": 0.75, "distance_to": 1.5, "p_same": 0.25, "weight": 4.0}]}).encode())
+draws = np.random.default_rng(1)
+put("verify", "random", bytes([200]) + draws.bytes(150))
+put("verify", "wild", bytes([3]) + draws.bytes(150))
 if len(sys.argv) > 1:
     shutil.copy(sys.argv[1], HERE / "model" / "small")

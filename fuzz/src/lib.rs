@@ -4,24 +4,29 @@ use std::fs;
 use std::path::Path;
 
 use nearfar::args::Part;
+use nearfar::calibration::Calibration;
+use nearfar::data::pairs::{read_pairs, read_trials};
 use nearfar::data::{load_all, npy};
 use nearfar::model::ModelFile;
 use nearfar::plan;
 use nearfar::{config::Config, recipe::Recipe};
 use nearfar_core::isotonic::{Direction, Isotonic, Options};
+use nearfar_core::metric::verify::{Crossing, Judged, KFold, Roc};
 use nearfar_core::{Cap, Density, EmptyRow, FarCut, Key, Row, Sampler, Stream, Weighting};
 
 /// A law by its name.
 pub type Law = (&'static str, fn(&[u8]));
 
 /// All laws.
-pub const LAWS: [Law; 6] = [
+pub const LAWS: [Law; 8] = [
     ("density", density),
     ("draw", draw),
     ("isotonic", isotonic),
     ("readers", readers),
     ("config", config),
     ("model", model),
+    ("pairs", pairs),
+    ("verify", verify),
 ];
 
 /// Bytes taken one after the other; 0 when they are used up.
@@ -221,5 +226,76 @@ pub fn config(data: &[u8]) {
 pub fn model(data: &[u8]) {
     if let Ok(file) = ModelFile::decode(data) {
         let _ = file.network(&nearfar_core::kernel::scalar::Reference, 1, false);
+    }
+}
+
+/// Samples that the files of [`pairs`] speak of.
+const SAMPLES: usize = 20;
+
+/// Pairs, trials and calibrations that are read hold what they promise: samples that are there, answers for every
+/// pair, a right candidate, a probability that never rises. The first byte chooses the format, the rest is the file.
+pub fn pairs(data: &[u8]) {
+    let Some((&kind, content)) = data.split_first() else { return };
+    let within = |i: u32| assert!((i as usize) < SAMPLES, "sample {i}");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("x.tsv");
+    fs::write(&path, content).expect("a small file");
+    match kind % 4 {
+        known @ (0 | 1) => {
+            let Ok(pairs) = read_pairs(&path, SAMPLES, known == 1) else { return };
+            assert!(!pairs.is_empty());
+            for pair in pairs {
+                within(pair.i);
+                within(pair.j);
+                assert!(pair.i != pair.j && pair.known.is_some() == (known == 1), "{pair:?}");
+            }
+        }
+        2 => {
+            let Ok(trials) = read_trials(&path, SAMPLES) else { return };
+            for trial in &trials {
+                within(trial.test);
+                trial.candidates.iter().copied().for_each(within);
+                assert!(trial.right < trial.candidates.len() && trial.candidates.len() >= 2, "{trial:?}");
+                assert_eq!(trial.candidates.len(), trials[0].candidates.len());
+            }
+        }
+        _ => {
+            let Ok(calibration) = Calibration::load(&path) else { return };
+            let p: Vec<f64> = (0..40).map(|i| calibration.p_same(f64::from(i) * 0.05)).collect();
+            assert!(
+                p.iter().all(|p| (0.0..=1.0).contains(p)) && p.windows(2).all(|w| w[0] >= w[1] - 1e-12),
+                "{p:?}"
+            );
+            calibration.save(&path).expect("a small file");
+            assert_eq!(Calibration::load(&path).expect("its own file"), calibration);
+        }
+    }
+}
+
+/// Every pair set has a curve or says why not; rates lie within 0 and 1, the hull is no worse than the points, and a
+/// threshold keeps the false accept rate that it was chosen for.
+pub fn verify(data: &[u8]) {
+    let mut bytes = Bytes(data);
+    let wild = bytes.byte() < 32;
+    let wanted = bytes.share();
+    let (mut pairs, mut folds) = (Vec::new(), Vec::new());
+    while !bytes.0.is_empty() && pairs.len() < 200 {
+        let distance = if wild { bytes.any() } else { f64::from(bytes.byte() % 32) / 16.0 };
+        let flags = bytes.byte();
+        pairs.push(Judged { distance, same: flags & 1 == 1 });
+        folds.push(u32::from(flags >> 5));
+    }
+    let both = [true, false].iter().all(|kind| pairs.iter().any(|pair| pair.same == *kind));
+    let roc = Roc::of(&pairs);
+    assert_eq!(roc.is_ok(), both && pairs.iter().all(|pair| pair.distance.is_finite()));
+    let Ok(roc) = roc else { return };
+    let (eer, hull) = (roc.eer(Crossing::Points), roc.eer(Crossing::Hull));
+    assert!((0.0..=1.0).contains(&roc.auc()) && 0.0 <= hull && hull <= eer + 1e-12 && eer <= 1.0);
+    let strict = roc.at_far(wanted).expect("a share");
+    assert!(strict.far <= wanted && roc.at_threshold(strict.threshold) == strict, "{strict:?}");
+    let best = roc.best();
+    assert!(best.accuracy >= strict.accuracy && best.accuracy >= 0.5, "{best:?}");
+    if let Ok(cross) = KFold::of(&pairs, &folds) {
+        assert!((0.0..=1.0).contains(&cross.mean) && cross.stderr >= 0.0 && cross.folds.len() > 1);
     }
 }

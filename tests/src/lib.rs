@@ -2,6 +2,7 @@
 
 pub mod generate;
 pub mod gradcheck;
+pub mod graph;
 pub mod oracle;
 pub mod stat;
 pub mod tolerance;

@@ -81,3 +81,27 @@ pub fn retrieval(x: &[f64], dim: usize, labels: &[u32], ks: &[usize]) -> Quality
     }
     quality
 }
+
+/// Precision at each K, by sorting everything: every row a query against all others, those without a match left out;
+/// among equal distances other classes come first.
+#[must_use]
+pub fn precision(x: &[f64], dim: usize, labels: &[u32], ks: &[usize]) -> Vec<f64> {
+    let row = |i: usize| &x[i * dim..][..dim];
+    let mut sums = vec![0.0; ks.len()];
+    let mut queries = 0.0;
+    for q in 0..labels.len() {
+        let mut others: Vec<(f64, bool)> = (0..labels.len())
+            .filter(|&j| j != q)
+            .map(|j| (distance(row(q), row(j)), labels[j] == labels[q]))
+            .collect();
+        others.sort_by(|a, b| a.partial_cmp(b).expect("distances are numbers"));
+        if !others.iter().any(|o| o.1) {
+            continue;
+        }
+        queries += 1.0;
+        for (sum, &k) in sums.iter_mut().zip(ks) {
+            *sum += others.iter().take(k).filter(|o| o.1).count() as f64 / k as f64;
+        }
+    }
+    sums.iter().map(|sum| sum / f64::max(queries, 1.0)).collect()
+}

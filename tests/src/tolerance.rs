@@ -15,6 +15,8 @@ pub enum Quantity {
     Agreement,
     /// Retrieval against brute force, absolute.
     Retrieval,
+    /// AUC and EER against scikit-learn, absolute.
+    Verification,
     /// Losses and their gradients against autodiff, relative to the largest number of the result.
     Loss,
     /// Network outputs and gradients against autodiff, relative to the largest number of the result.
@@ -40,7 +42,7 @@ pub const fn tolerance(quantity: Quantity, precision: Precision) -> f64 {
     use Precision::{Double, Single};
     use Quantity::{
         Agreement, Difference, Distribution, Isotonic, LnDensity, LogProbability, Loss, Network, Noise,
-        Retrieval,
+        Retrieval, Verification,
     };
     match (quantity, precision) {
         // SciPy's own logpdf carries errors of n ulp of ln t at n = 2048.
@@ -53,6 +55,8 @@ pub const fn tolerance(quantity: Quantity, precision: Precision) -> f64 {
         // Counts divided by counts; in f32 only ties within rounding may be placed differently.
         (Retrieval, Double) => 1e-12,
         (Retrieval, Single) => 5e-3,
+        // Counts divided by counts, and a crossing that the other side searches to 1e-14.
+        (Verification, _) => 1e-12,
         (Loss, Double) => 1e-12,
         // Distances of order 1 in f32, sums of tens of them.
         (Loss, Single) => 2e-5,

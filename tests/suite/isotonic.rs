@@ -34,3 +34,37 @@ fn fits_with_ties_and_weights_are_those_of_scikit_learn() {
         }
     }
 }
+
+#[derive(Deserialize)]
+struct Documented {
+    cases: Vec<DocumentedCase>,
+}
+
+#[derive(Deserialize)]
+struct DocumentedCase {
+    name: String,
+    auto: bool,
+    #[serde(flatten)]
+    case: Case,
+}
+
+#[test]
+fn the_documented_cases_of_scikit_learn_come_out_the_same() {
+    let vectors: Documented = vectors::read("isotonic-documented");
+    assert_eq!(vectors.cases.len(), 13);
+    for DocumentedCase { name, auto, case } in vectors.cases {
+        let direction = match (auto, case.increasing) {
+            (true, _) => Direction::Auto,
+            (false, true) => Direction::Increasing,
+            (false, false) => Direction::Decreasing,
+        };
+        let options = Options { direction, ..Options::default() };
+        let curve = Isotonic::fit(&case.x, &case.y, Some(&case.w), options).unwrap();
+        assert_eq!(curve.is_increasing(), case.increasing, "{name}");
+        let scale = case.y.iter().fold(1.0_f64, |most, y| most.max(y.abs()));
+        for (query, wanted) in case.queries.iter().zip(&case.fit) {
+            let error = (curve.predict(*query).unwrap() - wanted).abs() / scale;
+            assert!(error < tolerance(Quantity::Isotonic, Double), "{name} at {query}: off by {error:e}");
+        }
+    }
+}

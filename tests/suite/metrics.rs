@@ -1,4 +1,4 @@
-//! Retrieval against brute force, clustering against scikit-learn.
+//! Retrieval against brute force and pytorch-metric-learning, clustering against scikit-learn.
 
 use nearfar::quality::retrieval;
 use nearfar_core::kernel::Backend;
@@ -123,5 +123,61 @@ fn agreement_is_that_of_scikit_learn() {
                 "case {at}: {got}, {wanted}"
             );
         }
+    }
+}
+
+#[derive(Deserialize)]
+struct Accuracies {
+    cases: Vec<Accuracy>,
+}
+
+#[derive(Deserialize)]
+struct Accuracy {
+    dim: usize,
+    x: Vec<f64>,
+    labels: Vec<u32>,
+    clustering: Vec<u32>,
+    recall_at_1: f64,
+    r_precision: f64,
+    map_at_r: f64,
+    nmi: f64,
+    ami: f64,
+    nmi_sklearn: f64,
+    nmi_geometric: f64,
+    ami_sklearn: f64,
+}
+
+#[test]
+fn quality_is_that_of_pytorch_metric_learning_and_scikit_learn() {
+    let vectors: Accuracies = vectors::read("accuracy");
+    assert_eq!(vectors.cases.len(), 3);
+    for (at, case) in vectors.cases.into_iter().enumerate() {
+        let got = retrieval(&Fast::new(1).unwrap(), &case.x, case.dim, &case.labels, &KS).unwrap();
+        let agreement = Agreement::of(&case.labels, &case.clustering);
+        let pairs = [
+            ("Recall@1", got.recall[0], case.recall_at_1),
+            ("Precision@1", got.precision[0], case.recall_at_1),
+            ("R-precision", got.r_precision, case.r_precision),
+            ("MAP@R", got.map_at_r, case.map_at_r),
+            ("NMI", agreement.nmi_arithmetic(), case.nmi),
+            ("AMI", agreement.ami(), case.ami),
+            ("NMI", agreement.nmi_arithmetic(), case.nmi_sklearn),
+            ("geometric NMI", agreement.nmi_geometric(), case.nmi_geometric),
+            ("AMI", agreement.ami(), case.ami_sklearn),
+        ];
+        for (name, got, wanted) in pairs {
+            // The other side works in single precision, on data without ties in it.
+            assert!((got - wanted).abs() < 1e-6, "case {at}, {name}: {got} {wanted}");
+        }
+    }
+}
+
+#[test]
+fn precision_at_k_counts_matches_among_the_k_nearest() {
+    for (name, x, dim, labels) in cases() {
+        let got = retrieval(&Fast::new(1).unwrap(), &x, dim, &labels, &KS).unwrap();
+        let wanted = oracle::precision(&x, dim, &labels, &KS);
+        let close = |(a, b): (&f64, &f64)| (a - b).abs() < tolerance(Quantity::Retrieval, Double);
+        assert!(got.precision.iter().zip(&wanted).all(close), "{name}: {:?} {wanted:?}", got.precision);
     }
 }

@@ -5,12 +5,14 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use nearfar_core::kernel::fast::Fast;
 use nearfar_core::kernel::{Backend, MatchRanks, SearchView};
+use nearfar_core::metric::bootstrap::Interval;
 use nearfar_core::metric::cluster::{Agreement, k_means};
 use nearfar_core::metric::exact;
 use nearfar_core::metric::retrieval::Retrieval;
 use nearfar_core::{Key, Scalar, Stream};
 use serde_json::{Map, json};
 
+use super::confidence::Confidence;
 use super::{
     Answer, Embedded, ensure_directions, ensure_near_and_far, ensure_two_classes, labelled, place, threads,
 };
@@ -73,15 +75,19 @@ fn answer<T: Scalar>(
     let Found { ranks, clusters, device } = find(args, common, &set, queries.as_ref())?;
     let quality = Retrieval::of(&ranks, &args.k);
     ensure!(quality.queries > 0, "no query has a sample of its class to find");
+    let asked_labels = queries.as_ref().map_or(&set.labels, |queries| &queries.labels);
+    let confidence = Confidence::of(&ranks, asked_labels, &args.k, common.seed.unwrap_or(0));
     let agreement = Agreement::of(&set.labels, &clusters);
 
-    let recall: Map<_, _> =
-        args.k.iter().zip(&quality.recall).map(|(k, v)| (k.to_string(), json!(v))).collect();
+    let by_rank = |values: &[f64]| -> Map<_, _> {
+        args.k.iter().zip(values).map(|(k, v)| (k.to_string(), json!(v))).collect()
+    };
     let json = json!({
         "n": count,
         "dim": set.dim,
         "classes": set.originals.len(),
-        "recall": recall,
+        "recall": by_rank(&quality.recall),
+        "precision": by_rank(&quality.precision),
         "precision_at_1": quality.precision_at_1,
         "r_precision": quality.r_precision,
         "map_at_r": quality.map_at_r,
@@ -91,20 +97,30 @@ fn answer<T: Scalar>(
         "device": device,
         "queries": quality.queries,
         "queries_without_match": quality.without_match,
+        "confidence": confidence.as_ref().map(|c| c.json(&args.k)),
     });
     let mut text = format!("{count} embeddings of {} numbers, {} classes\n", set.dim, set.originals.len());
-    for (k, recall) in args.k.iter().zip(&quality.recall) {
-        text += &format!("{:<16}{recall:.4}\n", format!("Recall@{k}"));
+    let mut line = |name: &str, value: f64, interval: Option<&Interval>| {
+        text += &format!("{name:<16}{value:.4}");
+        if let Some(Interval { low, high }) = interval {
+            text += &format!("  [{low:.4}, {high:.4}]");
+        }
+        text.push('\n');
+    };
+    let of = confidence.as_ref();
+    for (at, (k, recall)) in args.k.iter().zip(&quality.recall).enumerate() {
+        line(&format!("Recall@{k}"), *recall, of.map(|c| &c.recall[at]));
     }
-    let rest = [
-        ("Precision@1", quality.precision_at_1),
-        ("R-precision", quality.r_precision),
-        ("MAP@R", quality.map_at_r),
-        ("NMI", agreement.nmi_arithmetic()),
-        ("AMI", agreement.ami()),
-    ];
-    for (name, value) in rest {
-        text += &format!("{name:<16}{value:.4}\n");
+    for (k, precision) in args.k.iter().zip(&quality.precision) {
+        line(&format!("Precision@{k}"), *precision, None);
+    }
+    line("R-precision", quality.r_precision, of.map(|c| &c.r_precision));
+    line("MAP@R", quality.map_at_r, of.map(|c| &c.map_at_r));
+    line("NMI", agreement.nmi_arithmetic(), None);
+    line("NMI, geometric", agreement.nmi_geometric(), None);
+    line("AMI", agreement.ami(), None);
+    if confidence.is_some() {
+        text += "[ , ]: 95 % of resamples, whole classes of queries drawn anew among the same candidates\n";
     }
     if quality.without_match > 0 {
         text += &format!("{} queries have no match and are left out\n", quality.without_match);

@@ -2,15 +2,21 @@
 
 mod ablate;
 mod bench;
+mod calibrate;
+mod confidence;
 mod density;
 mod doctor;
 mod embed;
 mod eval;
+mod export;
 mod isotonic;
 mod loss;
+mod oneshot;
+mod pairs;
 mod sample;
 mod settings;
 mod train;
+mod verify;
 
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Write};
@@ -69,6 +75,10 @@ pub fn run(cli: &Cli) -> Result<Answer> {
         Command::Train(args) => train::run(args, common),
         Command::Embed(args) => embed::run(args, common),
         Command::Eval(args) => eval::run(args, common),
+        Command::Verify(args) => verify::run(args),
+        Command::Calibrate(args) => calibrate::run(args),
+        Command::OneShot(args) => oneshot::run(args),
+        Command::Export(args) => export::run(args),
         Command::Sample(args) => sample::run(args, common),
         Command::Loss(args) => loss::run(args, common),
         Command::Density(args) => density::run(args),

@@ -21,6 +21,7 @@ mod kana;
 pub mod normalize;
 pub mod npy;
 mod npz;
+pub mod pairs;
 mod source;
 mod split;
 mod table;

@@ -70,7 +70,7 @@ fn parse(reader: impl Read) -> Result<Samples> {
 }
 
 /// An error of the reader, with its line first and without the words around it.
-fn plain(error: csv::Error) -> anyhow::Error {
+pub(super) fn plain(error: csv::Error) -> anyhow::Error {
     let line = error.position().map(csv::Position::line);
     let text = match error.kind() {
         csv::ErrorKind::Utf8 { err, .. } => format!("not text: {err}"),

@@ -1,4 +1,4 @@
-//! Retrieval: Recall@K, precision, R-precision and MAP@R from the places of each query's matches.
+//! Retrieval: Recall@K, Precision@K, R-precision and MAP@R from the places of each query's matches.
 //!
 //! A query leaves itself out by its index, never by its column, so duplicates are neighbours like any other. Ties are
 //! broken against the query: what is exactly as far as a match stands before it, so that an embedding whose samples
@@ -71,6 +71,8 @@ pub(crate) fn nearest_row<T: Scalar>(k: usize, itself: Option<usize>, squared: &
 pub struct Retrieval {
     /// Recall@K for each K asked for: share of queries with a match among their K nearest.
     pub recall: Vec<f64>,
+    /// Precision@K for each K asked for: mean share of matches among the K nearest, of K even where there are fewer.
+    pub precision: Vec<f64>,
     /// Share of queries whose nearest candidate is a match; Recall@1 by another name.
     pub precision_at_1: f64,
     /// Mean share of matches among the R nearest, R the number of matches of the query.
@@ -95,40 +97,68 @@ impl Retrieval {
     /// ranks.push(0, []);
     /// let quality = Retrieval::of(&ranks, &[1, 2]);
     /// assert_eq!(quality.recall, [0.5, 1.0]);
+    /// assert_eq!(quality.precision, [0.5, 0.5]);
     /// assert_eq!(quality.r_precision, 0.25); // (1/2 + 0/1) / 2
     /// assert_eq!(quality.map_at_r, 0.25);
     /// assert_eq!((quality.queries, quality.without_match), (2, 1));
     /// ```
     #[must_use]
     pub fn of(ranks: &MatchRanks, ks: &[usize]) -> Self {
-        let mut sums = Self { recall: alloc::vec![0.0; ks.len()], ..Self::default() };
+        let none = || alloc::vec![0.0; ks.len()];
+        let mut sums = Self { recall: none(), precision: none(), ..Self::default() };
         for query in 0..ranks.count() {
-            let r = ranks.matches(query);
-            if r == 0 {
+            let Some(one) = Self::of_query(ranks, query, ks) else {
                 sums.without_match += 1;
                 continue;
-            }
+            };
             sums.queries += 1;
-            let first = ranks.places(query).next();
-            for (recall, &k) in sums.recall.iter_mut().zip(ks) {
-                *recall += f64::from(first.is_some_and(|first| first as usize <= k));
-            }
-            sums.precision_at_1 += f64::from(first == Some(1));
-            let within = ranks.places(query).take_while(|&place| place <= r);
-            let mut found = 0_u32;
-            let precisions = within.map(|place| {
-                found += 1;
-                f64::from(found) / f64::from(place)
-            });
-            sums.map_at_r += precisions.sum::<f64>() / f64::from(r);
-            sums.r_precision += f64::from(found) / f64::from(r);
+            sums.recall.iter_mut().zip(one.recall).for_each(|(sum, v)| *sum += v);
+            sums.precision.iter_mut().zip(one.precision).for_each(|(sum, v)| *sum += v);
+            sums.precision_at_1 += one.precision_at_1;
+            sums.map_at_r += one.map_at_r;
+            sums.r_precision += one.r_precision;
         }
         let scale = if sums.queries > 0 { 1.0 / sums.queries as f64 } else { 0.0 };
         let means = [&mut sums.precision_at_1, &mut sums.r_precision, &mut sums.map_at_r];
-        for mean in means.into_iter().chain(&mut sums.recall) {
+        for mean in means.into_iter().chain(&mut sums.recall).chain(&mut sums.precision) {
             *mean *= scale;
         }
         sums
+    }
+
+    /// One query by itself, or `None` if it has no match.
+    ///
+    /// ```
+    /// use nearfar_core::{kernel::MatchRanks, metric::retrieval::Retrieval};
+    /// let mut ranks = MatchRanks::default();
+    /// ranks.push(2, [1, 3]);
+    /// let one = Retrieval::of_query(&ranks, 0, &[4]).unwrap();
+    /// assert_eq!((one.precision, one.map_at_r), (vec![0.5], 0.5));
+    /// ```
+    #[must_use]
+    pub fn of_query(ranks: &MatchRanks, query: usize, ks: &[usize]) -> Option<Self> {
+        let r = ranks.matches(query);
+        if r == 0 {
+            return None;
+        }
+        let places = || ranks.places(query);
+        let first = places().next();
+        let mut found = 0_u32;
+        let precisions = places().take_while(|&place| place <= r).map(|place| {
+            found += 1;
+            f64::from(found) / f64::from(place)
+        });
+        let map_at_r = precisions.sum::<f64>() / f64::from(r);
+        let share = |k: usize| places().take_while(|&place| place as usize <= k).count() as f64 / k as f64;
+        Some(Self {
+            recall: ks.iter().map(|&k| f64::from(first.is_some_and(|first| first as usize <= k))).collect(),
+            precision: ks.iter().map(|&k| share(k)).collect(),
+            precision_at_1: f64::from(first == Some(1)),
+            r_precision: f64::from(found) / f64::from(r),
+            map_at_r,
+            queries: 1,
+            without_match: 0,
+        })
     }
 }
 

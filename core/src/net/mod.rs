@@ -16,8 +16,8 @@ use crate::kernel::{AdamStep, Backend, ConvShape, LinearShape, NormShape, PoolSh
 
 /// Share of the running statistics that a batch replaces.
 const NORM_MOMENTUM: f64 = 0.1;
-/// Added to variances.
-const NORM_EPSILON: f64 = 1e-5;
+/// Added to variances by every norm.
+pub const NORM_EPSILON: f64 = 1e-5;
 
 /// A trainable tensor with its gradient and the two states that an optimiser keeps.
 struct Parameter<B> {
