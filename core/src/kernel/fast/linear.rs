@@ -194,7 +194,7 @@ impl WithSimd for Strips<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         let Self { rows, inner, x, strips } = self;
         for first in (0..inner).step_by(INNER) {
             let these = INNER.min(inner - first);
@@ -202,7 +202,7 @@ impl WithSimd for Strips<'_> {
                 let count = ROWS.min(rows - row);
                 let from = Rows { data: &x[row * inner + first..], stride: inner };
                 let strips = &mut strips[first * rows + row * these..];
-                turn_strips::<f32, S>(count, these, from, strips);
+                turn_strips(simd, count, these, from, strips);
             }
         }
     }
@@ -274,7 +274,7 @@ impl WithSimd for Band<'_> {
             let inner = ROWS.min(rows - row);
             let strips = &mut strips[..inner * band];
             let from = Rows { data: &x[row * inputs + first..], stride: inputs };
-            pack_strips::<f32, S>(band, inner, from, strips);
+            pack_strips(simd, band, inner, from, strips);
             simd.vectorize(MultiplyStrips {
                 count: band,
                 inner,

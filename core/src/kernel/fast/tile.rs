@@ -186,27 +186,39 @@ fn blocks<S: Simd>(count: usize) -> impl Iterator<Item = (usize, usize)> {
 
 /// Lays out `count` columns of `a`, `inner` rows, in the strips of [`MultiplyStrips`].
 #[inline(always)]
-pub(super) fn pack_strips<T: Lanes, S: Simd>(count: usize, inner: usize, a: Rows<'_, T>, strips: &mut [T]) {
+pub(super) fn pack_strips<T: Lanes, S: Simd>(
+    simd: S,
+    count: usize,
+    inner: usize,
+    a: Rows<'_, T>,
+    strips: &mut [T],
+) {
     for (first, rows) in blocks::<S>(count) {
         let strip = &mut strips[first * inner..][..rows * inner];
         let a = Rows { data: &a.data[first..], ..a };
-        of_rows!(rows, pack_strip(strip, a));
+        of_rows!(rows, pack_strip(simd, strip, a));
     }
 }
 
 /// As [`pack_strips`] of the transpose of `a`: `count` rows of it, `inner` numbers each.
 #[inline(always)]
-pub(super) fn turn_strips<T: Lanes, S: Simd>(count: usize, inner: usize, a: Rows<'_, T>, strips: &mut [T]) {
+pub(super) fn turn_strips<T: Lanes, S: Simd>(
+    simd: S,
+    count: usize,
+    inner: usize,
+    a: Rows<'_, T>,
+    strips: &mut [T],
+) {
     for (first, rows) in blocks::<S>(count) {
         let strip = &mut strips[first * inner..][..rows * inner];
         let a = Rows { data: &a.data[first * a.stride..], ..a };
-        of_rows!(rows, turn_strip(strip, a));
+        of_rows!(rows, turn_strip(simd, strip, a));
     }
 }
 
 /// One strip of the transpose.
 #[inline(always)]
-fn turn_strip<T: Lanes, S: Simd, const M: usize>(strip: &mut [T], a: Rows<'_, T>) {
+fn turn_strip<T: Lanes, S: Simd, const M: usize>(_: S, strip: &mut [T], a: Rows<'_, T>) {
     let (strip, _) = strip.as_chunks_mut::<M>();
     let mut rows = [&a.data[..strip.len()]; M];
     for r in 0..M {
@@ -221,7 +233,7 @@ fn turn_strip<T: Lanes, S: Simd, const M: usize>(strip: &mut [T], a: Rows<'_, T>
 
 /// One strip. Its width is a constant, so that a row of it is moved by a few instructions.
 #[inline(always)]
-fn pack_strip<T: Lanes, S: Simd, const M: usize>(strip: &mut [T], a: Rows<'_, T>) {
+fn pack_strip<T: Lanes, S: Simd, const M: usize>(_: S, strip: &mut [T], a: Rows<'_, T>) {
     for (to, from) in strip.as_chunks_mut::<M>().0.iter_mut().zip(a.data.chunks(a.stride)) {
         to.copy_from_slice(&from[..M]);
     }
