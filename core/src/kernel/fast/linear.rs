@@ -6,7 +6,7 @@
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::tile::{Multiply, MultiplyStrips, Rows, blocks, panel_width};
+use super::tile::{MultiplyStrips, Rows, pack_strips, panel_width, turn_strips};
 use super::{Layers, general};
 use crate::Scalar;
 use crate::kernel::LinearShape;
@@ -86,11 +86,15 @@ impl Layers {
         if rows * outputs == 0 {
             return;
         }
-        self.scratch.single(outputs.div_ceil(COLUMNS) * rows * COLUMNS, |tiles| {
+        let len = outputs.div_ceil(COLUMNS) * rows * COLUMNS;
+        self.scratch.single(len + rows * inner, |scratch| {
+            let (tiles, strips) = scratch.split_at_mut(len);
+            self.set.run(Strips { rows, inner, x, strips: &mut *strips });
+            let strips = &*strips;
             tiles.par_chunks_mut(rows * COLUMNS).enumerate().for_each(|(task, tile)| {
                 let columns = task * COLUMNS..((task + 1) * COLUMNS).min(outputs);
                 self.scratch.single(INNER * COLUMNS, |packed| {
-                    self.set.run(Columns { rows, inner, x, weights, columns, packed, tile });
+                    self.set.run(Columns { rows, inner, strips, weights, columns, packed, tile });
                 });
             });
             let tiles = &*tiles;
@@ -148,30 +152,57 @@ impl WithSimd for Pack<'_> {
     fn with_simd<S: Simd>(self, _: S) {
         let Self { from: Weights { data, stride, transposed }, inner, columns, packed } = self;
         let width = panel_width::<f32, S>();
+        if !transposed {
+            // Row by row, so that a row is read from end to end.
+            for (k, from) in data[inner.start * stride..].chunks(stride).take(inner.len()).enumerate() {
+                let from = from[columns.clone()].chunks(width);
+                for (to, from) in packed[k * width..].chunks_mut(inner.len() * width).zip(from) {
+                    if from.len() == width {
+                        to[..width].copy_from_slice(&from[..width]);
+                    } else {
+                        to[..from.len()].copy_from_slice(from);
+                        to[from.len()..width].fill(0.0);
+                    }
+                }
+            }
+            return;
+        }
         let panels = packed.chunks_exact_mut(inner.len().max(1) * width);
         for (first, panel) in columns.clone().step_by(width).zip(panels) {
             let count = width.min(columns.end - first);
             if count < width {
                 panel.fill(0.0);
             }
-            if transposed {
-                for (column, row) in data[first * stride..].chunks(stride).take(count).enumerate() {
-                    for (to, &from) in panel.chunks_exact_mut(width).zip(&row[inner.clone()]) {
-                        to[column] = from;
-                    }
+            for (column, row) in data[first * stride..].chunks(stride).take(count).enumerate() {
+                for (to, &from) in panel.chunks_exact_mut(width).zip(&row[inner.clone()]) {
+                    to[column] = from;
                 }
-            } else if count == width {
-                for (to, from) in
-                    panel.chunks_exact_mut(width).zip(data[inner.start * stride..].chunks(stride))
-                {
-                    to.copy_from_slice(&from[first..first + width]);
-                }
-            } else {
-                for (to, from) in
-                    panel.chunks_exact_mut(width).zip(data[inner.start * stride..].chunks(stride))
-                {
-                    to[..count].copy_from_slice(&from[first..first + count]);
-                }
+            }
+        }
+    }
+}
+
+/// Lays `x` out in strips: `[inner / INNER][rows / ROWS]` pieces, as [`Columns`] reads them.
+struct Strips<'a> {
+    rows: usize,
+    inner: usize,
+    x: &'a [f32],
+    strips: &'a mut [f32],
+}
+
+impl WithSimd for Strips<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { rows, inner, x, strips } = self;
+        for first in (0..inner).step_by(INNER) {
+            let these = INNER.min(inner - first);
+            for row in (0..rows).step_by(ROWS) {
+                let count = ROWS.min(rows - row);
+                let from = Rows { data: &x[row * inner + first..], stride: inner };
+                let strips = &mut strips[first * rows + row * these..];
+                turn_strips(simd, count, these, from, strips);
             }
         }
     }
@@ -181,7 +212,7 @@ impl WithSimd for Pack<'_> {
 struct Columns<'a> {
     rows: usize,
     inner: usize,
-    x: &'a [f32],
+    strips: &'a [f32],
     weights: Weights<'a>,
     columns: core::ops::Range<usize>,
     packed: &'a mut [f32],
@@ -193,19 +224,26 @@ impl WithSimd for Columns<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { rows, inner, x, weights, columns, packed, tile } = self;
+        let Self { rows, inner, strips, weights, columns, packed, tile } = self;
         let whole = columns.len().next_multiple_of(panel_width::<f32, S>());
         for first in (0..inner).step_by(INNER) {
             let these = first..(first + INNER).min(inner);
             let packed = &mut packed[..these.len() * whole];
             let columns = columns.clone();
             Pack { from: weights, inner: these.clone(), columns, packed: &mut *packed }.with_simd(simd);
+            let width = panel_width::<f32, S>();
             for row in (0..rows).step_by(ROWS) {
-                let count = ROWS.min(rows - row);
-                let a = Rows { data: &x[row * inner + first..], stride: inner };
-                let c = &mut tile[row * COLUMNS..];
-                let (inner, panels, add, stride) = (these.len(), &*packed, first > 0, COLUMNS);
-                simd.vectorize(Multiply { count, inner, a, panels, add, c, stride });
+                simd.vectorize(MultiplyStrips {
+                    count: ROWS.min(rows - row),
+                    inner: these.len(),
+                    strips: &strips[first * rows + row * these.len()..],
+                    b: &*packed,
+                    next: these.len() * width,
+                    panels: whole / width,
+                    add: first > 0,
+                    c: &mut tile[row * COLUMNS..],
+                    stride: COLUMNS,
+                });
             }
         }
     }
@@ -235,12 +273,8 @@ impl WithSimd for Band<'_> {
         for row in (0..rows).step_by(ROWS) {
             let inner = ROWS.min(rows - row);
             let strips = &mut strips[..inner * band];
-            for (start, columns) in blocks::<S>(band) {
-                let strip = strips[start * inner..][..columns * inner].chunks_exact_mut(columns);
-                for (to, from) in strip.zip(x[row * inputs..].chunks_exact(inputs)) {
-                    to.copy_from_slice(&from[first + start..][..columns]);
-                }
-            }
+            let from = Rows { data: &x[row * inputs + first..], stride: inputs };
+            pack_strips(simd, band, inner, from, strips);
             simd.vectorize(MultiplyStrips {
                 count: band,
                 inner,
@@ -281,6 +315,50 @@ impl<T: Scalar> WithSimd for Bias<'_, T> {
             for ((dy, &y), db) in dy.iter_mut().zip(y).zip(db.iter_mut()) {
                 *dy = if relu && !(y > T::ZERO) { T::ZERO } else { *dy };
                 *db += *dy;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::kernel::fast::{Fast, InstructionSet};
+    use crate::kernel::scalar::Reference;
+    use crate::kernel::{Backend, LinearShape};
+
+    /// `[y, dw, db, dx]`.
+    fn run<B: Backend<f32, Buffer = Vec<f32>>>(backend: &B, shape: LinearShape) -> [Vec<f32>; 4] {
+        let LinearShape { rows, inputs, outputs, .. } = shape;
+        let numbers = |len: usize, seed: usize| -> Vec<f32> {
+            (0..len).map(|i| (((i + seed) * 2_654_435_761) % 1000) as f32 / 500.0 - 1.0).collect()
+        };
+        let (x, w, b) = (numbers(rows * inputs, 1), numbers(inputs * outputs, 2), numbers(outputs, 3));
+        let (mut y, mut dy) = (vec![0.0; rows * outputs], numbers(rows * outputs, 4));
+        let (mut dw, mut db) = (vec![7.0; inputs * outputs], vec![7.0; outputs]);
+        let mut dx = vec![7.0; rows * inputs];
+        backend.linear(shape, &x, &w, &b, &mut y).unwrap();
+        // Signs of the reference, so that none is decided by rounding.
+        let mut kept = y.clone();
+        Reference.linear(shape, &x, &w, &b, &mut kept).unwrap();
+        backend.linear_backward(shape, &x, &w, &kept, &mut dy, &mut dw, &mut db, Some(&mut dx)).unwrap();
+        [y, dw, db, dx]
+    }
+
+    #[test]
+    fn layers_across_the_borders_of_all_blocks_are_those_of_the_reference() {
+        for (rows, inputs, outputs) in [(1, 1, 1), (7, 5, 19), (129, 257, 65), (260, 48, 33), (64, 520, 96)] {
+            let shape = LinearShape { rows, inputs, outputs, relu: rows % 2 == 1 };
+            let expected = run(&Reference, shape);
+            let first = run(&Fast::new(1).unwrap(), shape);
+            for (got, expected) in first.iter().zip(&expected) {
+                let largest = expected.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
+                for (got, expected) in got.iter().zip(expected) {
+                    assert!((got - expected).abs() <= 1e-5 * largest, "{rows} x {inputs} to {outputs}");
+                }
+            }
+            for set in InstructionSet::available() {
+                let got = run(&Fast::with_instruction_set(2, set).unwrap(), shape);
+                assert!(got == first, "{set}: {rows} x {inputs} to {outputs}");
             }
         }
     }

@@ -176,12 +176,67 @@ macro_rules! of_rows {
 /// Cuts `count` rows into blocks of nearly the same size, as (first, rows): a last block of one row would wait for its
 /// multiply-adds most of the time.
 #[inline(always)]
-pub(super) fn blocks<S: Simd>(count: usize) -> impl Iterator<Item = (usize, usize)> {
+fn blocks<S: Simd>(count: usize) -> impl Iterator<Item = (usize, usize)> {
     let pieces = count.div_ceil(block_rows::<S>());
     let (rows, longer) = (count / pieces.max(1), count % pieces.max(1));
     (0..pieces).map(move |piece| {
         (piece * rows + if piece < longer { piece } else { longer }, rows + usize::from(piece < longer))
     })
+}
+
+/// Lays out `count` columns of `a`, `inner` rows, in the strips of [`MultiplyStrips`].
+#[inline(always)]
+pub(super) fn pack_strips<T: Lanes, S: Simd>(
+    simd: S,
+    count: usize,
+    inner: usize,
+    a: Rows<'_, T>,
+    strips: &mut [T],
+) {
+    for (first, rows) in blocks::<S>(count) {
+        let strip = &mut strips[first * inner..][..rows * inner];
+        let a = Rows { data: &a.data[first..], ..a };
+        of_rows!(rows, pack_strip(simd, strip, a));
+    }
+}
+
+/// As [`pack_strips`] of the transpose of `a`: `count` rows of it, `inner` numbers each.
+#[inline(always)]
+pub(super) fn turn_strips<T: Lanes, S: Simd>(
+    simd: S,
+    count: usize,
+    inner: usize,
+    a: Rows<'_, T>,
+    strips: &mut [T],
+) {
+    for (first, rows) in blocks::<S>(count) {
+        let strip = &mut strips[first * inner..][..rows * inner];
+        let a = Rows { data: &a.data[first * a.stride..], ..a };
+        of_rows!(rows, turn_strip(simd, strip, a));
+    }
+}
+
+/// One strip of the transpose.
+#[inline(always)]
+fn turn_strip<T: Lanes, S: Simd, const M: usize>(_: S, strip: &mut [T], a: Rows<'_, T>) {
+    let (strip, _) = strip.as_chunks_mut::<M>();
+    let mut rows = [&a.data[..strip.len()]; M];
+    for r in 0..M {
+        rows[r] = &a.data[r * a.stride..][..strip.len()];
+    }
+    for (k, to) in strip.iter_mut().enumerate() {
+        for r in 0..M {
+            to[r] = rows[r][k];
+        }
+    }
+}
+
+/// One strip. Its width is a constant, so that a row of it is moved by a few instructions.
+#[inline(always)]
+fn pack_strip<T: Lanes, S: Simd, const M: usize>(_: S, strip: &mut [T], a: Rows<'_, T>) {
+    for (to, from) in strip.as_chunks_mut::<M>().0.iter_mut().zip(a.data.chunks(a.stride)) {
+        to.copy_from_slice(&from[..M]);
+    }
 }
 
 /// `c = a b`, or `c += a b` if `add`: `count` rows of `a`, `inner` numbers each, against packed panels of `b`
