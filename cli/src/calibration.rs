@@ -77,12 +77,12 @@ impl Calibration {
     /// use nearfar::calibration::Calibration;
     /// use nearfar_core::metric::verify::Judged;
     /// let pair = |distance, same| Judged { distance, same };
-    /// let pairs = [pair(0.2, true), pair(0.4, false), pair(0.6, true), pair(1.0, false)];
+    /// let pairs = [pair(0.25, true), pair(0.5, false), pair(0.75, true), pair(1.25, false)];
     /// let calibration = Calibration::fit(&pairs, None)?;
-    /// assert_eq!(calibration.p_same(0.2), 1.0);
-    /// assert_eq!(calibration.p_same(0.5), 0.5); // 0.4 and 0.6 are out of order: one block
-    /// assert_eq!(calibration.p_same(0.8), 0.25); // half way from one half to nothing
-    /// assert!((calibration.threshold() - 0.3).abs() < 1e-15);
+    /// assert_eq!(calibration.p_same(0.25), 1.0);
+    /// assert_eq!(calibration.p_same(0.625), 0.5); // 0.5 and 0.75 are out of order: one block
+    /// assert_eq!(calibration.p_same(1.0), 0.25); // half way from one half to nothing
+    /// assert_eq!(calibration.threshold(), 0.375);
     /// # Ok::<(), anyhow::Error>(())
     /// ```
     pub fn fit(pairs: &[Judged], far: Option<f64>) -> Result<Self> {
