@@ -3,7 +3,7 @@
 use crate::config::Config;
 
 /// What each key means. Names that a value may have are those of the option of the same meaning.
-const NOTES: [(&str, &str); 45] = [
+const NOTES: [(&str, &str); 46] = [
     ("seed", "of every random number"),
     ("data.source", "kana, or a path"),
     ("data.validation", "share of the training classes held out for validation, where the data do not say"),
