@@ -118,7 +118,7 @@ pub enum Command {
 }
 
 /// What a run that goes on cannot change: all options of `train` but `--resume`.
-const SETTLED: [&str; 29] = [
+const SETTLED: [&str; 33] = [
     "data",
     "recipe",
     "config",
@@ -148,13 +148,19 @@ const SETTLED: [&str; 29] = [
     "optimizer",
     "rate",
     "validation",
+    "resize",
+    "crop",
+    "mirror",
+    "boxes",
 ];
 
 /// Options of `train`; each one overrides the configuration.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "The run")]
 pub struct TrainArgs {
-    /// `kana`, or a path: IDX, npy, npz, csv, safetensors, a folder of these, or a folder of class folders.
+    /// `kana`, or a path: IDX, npy, npz, csv, safetensors, a folder of these, a folder of class folders, a csv that
+    /// lists pictures (path,label,split), or the folder of CUB-200-2011, Cars196, Stanford Online Products, In-Shop or
+    /// LFW as it is unpacked.
     #[arg(long, value_name = "kana|PATH")]
     pub data: Option<String>,
     /// Where the numbers start from.
@@ -185,6 +191,19 @@ pub struct TrainArgs {
     /// Share of the training classes that is held out for validation.
     #[arg(long, value_name = "SHARE", value_parser = share, allow_negative_numbers = true)]
     pub validation: Option<f64>,
+    /// Side that pictures in files are resized to; known sets of photographs get the paper's 256, cropped to 227 and
+    /// mirrored.
+    #[arg(long, value_name = "SIDE", help_heading = "Pictures")]
+    pub resize: Option<usize>,
+    /// Side of the part of a picture that is shown: at random places in training, else in the middle.
+    #[arg(long, value_name = "SIDE", help_heading = "Pictures")]
+    pub crop: Option<usize>,
+    /// Mirror pictures half of the time in training.
+    #[arg(long, help_heading = "Pictures")]
+    pub mirror: bool,
+    /// Take the box around the object alone, where the data have boxes (CUB-200-2011, Cars196).
+    #[arg(long, help_heading = "Pictures")]
+    pub boxes: bool,
     /// Kind of network.
     #[arg(long, value_enum, help_heading = "Network and optimiser")]
     pub model: Option<ModelKind>,
@@ -265,6 +284,12 @@ pub struct EmbedArgs {
     /// Their labels, i64 `[N]`.
     #[arg(long, value_name = "L.npy")]
     pub labels_out: Option<PathBuf>,
+    /// A list of pairs of LFW (pairs.txt, pairsDevTest.txt) to look up among what is embedded.
+    #[arg(long, value_name = "pairs.txt", requires = "pairs_tsv")]
+    pub lfw_pairs: Option<PathBuf>,
+    /// Those pairs as verify reads them: fold, i, j, same.
+    #[arg(long, value_name = "P.tsv", requires = "lfw_pairs")]
+    pub pairs_tsv: Option<PathBuf>,
 }
 
 /// A part of a data set.
@@ -274,9 +299,11 @@ pub enum Part {
     Train,
     /// Classes that chose the recipe.
     Validation,
-    /// Unseen classes.
+    /// Unseen classes; of a set with queries, the gallery.
     #[default]
     Test,
+    /// Queries that are searched in the test part.
+    Query,
     /// Everything.
     All,
 }

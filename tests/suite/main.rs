@@ -3,6 +3,7 @@
 mod backends;
 mod cli;
 mod complete;
+mod data;
 mod density;
 mod freestanding;
 mod isotonic;
