@@ -129,20 +129,21 @@ fn faces_give_pairs_for_verification() {
     assert_eq!(nearfar(at, &[&embed[..], &["--pairs-tsv", "P.tsv"]].concat()).status.code(), Some(2));
 }
 
-/// Features of a backbone: clusters in eight dimensions, under noise in as many again, in halves.
+/// Features of a backbone, in halves: classes in eight dimensions, beside as many that say nothing, but loudly.
 fn features(at: &Path) {
-    let (x, labels) = clusters(3, 16, 12, 8, 0.5);
-    let (noise, _) = clusters(9, 192, 1, 24, 0.0);
-    let rows = x.chunks_exact(8).zip(noise.chunks_exact(24)).flat_map(|(x, noise)| x.iter().chain(noise));
-    let values: Vec<f64> = rows.copied().collect();
+    let (x, labels) = clusters(3, 40, 12, 8, 0.5);
+    let (noise, _) = clusters(9, 480, 1, 8, 0.0);
+    let rows = x.chunks_exact(8).zip(noise.chunks_exact(8));
+    let values: Vec<f64> =
+        rows.flat_map(|(x, noise)| x.iter().copied().chain(noise.iter().map(|n| 3.0 * n))).collect();
     let half = |value: f64| {
-        // Of a size between 2^-14 and 2, cut to ten bits of fraction; smaller ones are 0.
+        // Cut to ten bits of fraction; what is smaller than 2^-14 is 0.
         let bits = (value as f32).to_bits();
         let exponent = (bits >> 23 & 255) as i32 - 112;
         let sign = (bits >> 16 & 0x8000) as u16;
         if exponent < 1 { sign } else { sign | (exponent as u16) << 10 | (bits >> 13 & 0x3FF) as u16 }
     };
-    let head = "{'descr': '<f2', 'fortran_order': False, 'shape': (192, 32), }";
+    let head = "{'descr': '<f2', 'fortran_order': False, 'shape': (480, 16), }";
     let mut file = b"\x93NUMPY\x01\x00".to_vec();
     file.extend((head.len() as u16 + 1).to_le_bytes());
     file.extend(head.as_bytes());
@@ -150,8 +151,8 @@ fn features(at: &Path) {
     file.extend(values.iter().flat_map(|&value| half(value).to_le_bytes()));
     fs::write(at.join("features.npy"), file).unwrap();
     let labels: Vec<i64> = labels.into_iter().map(i64::from).collect();
-    npy::write(&at.join("labels.npy"), &[192], &labels).unwrap();
-    npy::write(&at.join("features64.npy"), &[192, 32], &values).unwrap();
+    npy::write(&at.join("labels.npy"), &[480], &labels).unwrap();
+    npy::write(&at.join("features64.npy"), &[480, 16], &values).unwrap();
 }
 
 #[test]
@@ -166,7 +167,7 @@ fn features_of_a_backbone_train_a_head_that_finds_unseen_classes_better() {
     let head = train(&["--model", "mlp", "--out", "head"]);
     let recall = |scores: &serde_json::Value| scores["recall"]["1"].as_f64().unwrap();
     let (trained, raw) = (recall(&head["test"]), recall(&head["baselines"]["raw"]));
-    assert!(trained > raw + 0.05, "trained {trained}, raw {raw}");
+    assert!(trained > raw + 0.3, "trained {trained}, raw {raw}");
     // Vectors get the mlp unasked.
     let unasked = train(&["--out", "unasked"]);
     assert_eq!((&unasked["test"], &unasked["baselines"]), (&head["test"], &head["baselines"]));
@@ -174,5 +175,5 @@ fn features_of_a_backbone_train_a_head_that_finds_unseen_classes_better() {
     let embed =
         ["embed", "--run", "head", "--data", "features64.npy", "--out", "E.npy", "--labels-out", "L.npy"];
     assert_eq!(json(at, &embed)["dim"], 16);
-    assert_eq!(json(at, &["eval", "--embeddings", "E.npy", "--labels", "L.npy"])["n"], 192);
+    assert_eq!(json(at, &["eval", "--embeddings", "E.npy", "--labels", "L.npy"])["n"], 480);
 }
