@@ -152,7 +152,7 @@ fn features(at: &Path) {
     fs::write(at.join("features.npy"), file).unwrap();
     let labels: Vec<i64> = labels.into_iter().map(i64::from).collect();
     npy::write(&at.join("labels.npy"), &[480], &labels).unwrap();
-    npy::write(&at.join("features64.npy"), &[480, 16], &values).unwrap();
+    npy::write(&at.join("features-64.npy"), &[480, 16], &values).unwrap();
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn features_of_a_backbone_train_a_head_that_finds_unseen_classes_better() {
     assert_eq!((&unasked["test"], &unasked["baselines"]), (&head["test"], &head["baselines"]));
     // Other features of the same size go through it, in any precision.
     let embed =
-        ["embed", "--run", "head", "--data", "features64.npy", "--out", "E.npy", "--labels-out", "L.npy"];
+        ["embed", "--run", "head", "--data", "features-64.npy", "--out", "E.npy", "--labels-out", "L.npy"];
     assert_eq!(json(at, &embed)["dim"], 16);
     assert_eq!(json(at, &["eval", "--embeddings", "E.npy", "--labels", "L.npy"])["n"], 480);
 }
