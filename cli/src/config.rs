@@ -50,6 +50,16 @@ pub struct DataConfig {
     pub test: f64,
     /// Seed of these two choices; runs with other seeds then see the same classes.
     pub split_seed: u64,
+    /// Side of the square that pictures in files are resized to; 0 leaves them as they are, but for photographs of a
+    /// known set, which get the paper's 256, cropped to 227 and mirrored.
+    pub resize: usize,
+    /// Side of the square part of a picture that is shown: at random places in training, else in the middle; 0 shows
+    /// all.
+    pub crop: usize,
+    /// Whether pictures are mirrored, left to right, half of the time in training.
+    pub mirror: bool,
+    /// Whether only the box around the object is taken, where the data have boxes.
+    pub boxes: bool,
 }
 
 /// Kind of a network.

@@ -17,7 +17,6 @@ pub mod notes;
 mod number;
 pub mod onnx;
 pub mod overlay;
-pub mod pair_args;
 pub mod place;
 pub mod plan;
 pub mod quality;

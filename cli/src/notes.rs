@@ -3,12 +3,19 @@
 use crate::config::Config;
 
 /// What each key means. Names that a value may have are those of the option of the same meaning.
-const NOTES: [(&str, &str); 46] = [
+const NOTES: [(&str, &str); 50] = [
     ("seed", "of every random number"),
     ("data.source", "kana, or a path"),
     ("data.validation", "share of the training classes held out for validation, where the data do not say"),
     ("data.test", "share of all classes held out for testing, where the data do not say"),
     ("data.split_seed", "of these two choices"),
+    (
+        "data.resize",
+        "side that pictures are resized to; 0: as they are, known sets of photographs as in the paper",
+    ),
+    ("data.crop", "side of the part that is shown, in training at random places; 0 shows all"),
+    ("data.mirror", "mirror pictures half of the time in training"),
+    ("data.boxes", "take the box around the object alone, where the data have boxes"),
     ("model.kind", "mlp or cnn; inputs that are no images get an mlp"),
     ("model.dim", "numbers in an embedding, D"),
     ("model.hidden", "widths of the hidden layers of an mlp"),

@@ -20,6 +20,9 @@ const LARGEST_SIZE: usize = 1 << 16;
 /// Hidden layers, or blocks, that a run file may ask for.
 const LAYERS_MAX: usize = 50;
 
+/// Largest side that pictures are resized to.
+const SIDE_MAX: usize = 2048;
+
 /// Errors of a run file, gathered so that one look mends them all.
 #[derive(Debug)]
 struct Errors(Vec<String>);
@@ -94,6 +97,12 @@ pub fn check_beside(config: &Config, mistakes: Vec<String>) -> Result<()> {
     let mut errors = Errors(mistakes);
     errors.range("data.validation", data.validation, 0.0, 0.9);
     errors.range("data.test", data.test, 0.0, 0.9);
+    for (name, side) in [("data.resize", data.resize), ("data.crop", data.crop)] {
+        errors.check(side <= SIDE_MAX, || format!("{name} = {side} is above {SIDE_MAX}"));
+    }
+    errors.check(data.resize == 0 || data.crop <= data.resize, || {
+        format!("data.crop = {} is above data.resize = {}", data.crop, data.resize)
+    });
     errors.size("model.dim", model.dim, 2);
     for (name, sizes) in [("model.hidden", &model.hidden), ("model.channels", &model.channels)] {
         errors.check(sizes.len() <= LAYERS_MAX, || {

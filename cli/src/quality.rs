@@ -6,14 +6,23 @@ use nearfar_core::metric::retrieval::Retrieval;
 use nearfar_core::net::Network;
 use nearfar_core::{Scalar, normalize_row};
 
-use crate::data::Samples;
 use crate::data::normalize::Normalization;
+use crate::data::{DataSet, Samples, ahead, miniature};
 use crate::record::Scores;
 
 /// Ranks at which recall is reported.
 pub const RANKS: [usize; 4] = [1, 2, 4, 8];
 
-/// Embeddings of all samples, `[N, D]`, with the running statistics of the network.
+/// Largest side of pictures that are compared pixel by pixel, and side of the miniatures of larger ones.
+const RAW: (usize, usize) = (64, 32);
+
+/// Samples that are embedded at once outside training: fewer of large ones, for their activations fill memory.
+#[must_use]
+pub fn at_once(size: usize) -> usize {
+    ((1 << 22) / size.max(1)).clamp(16, 256)
+}
+
+/// Embeddings of all samples, `[N, D]`, with the running statistics of the network; inputs are read ahead.
 pub fn embed<B: Backend<f32>>(
     backend: &B,
     network: &mut Network<'_, f32, B>,
@@ -22,19 +31,23 @@ pub fn embed<B: Backend<f32>>(
 ) -> Result<Vec<f32>> {
     let (size, dim) = (samples.size(), network.architecture().dim());
     let mut embeddings = vec![0.0; samples.count() * dim];
-    let mut input = vec![0.0; network.capacity() * size];
-    let chunks = samples.values.chunks(network.capacity() * size);
-    for (raw, out) in chunks.zip(embeddings.chunks_mut(network.capacity() * dim)) {
-        let count = raw.len() / size;
-        for (raw, input) in raw.chunks_exact(size).zip(input.chunks_exact_mut(size)) {
-            normalization.apply(raw, input);
-        }
-        let buffer = network.infer(&input[..count * size], count).context(
+    let mut outs = embeddings.chunks_mut(network.capacity() * dim);
+    let starts = (0..samples.count()).step_by(network.capacity());
+    let capacity = network.capacity();
+    let inputs = |first: usize| -> Result<Vec<f32>> {
+        let range = first..(first + capacity).min(samples.count());
+        let mut inputs = vec![0.0; range.len() * size];
+        samples.read(range, &mut inputs, |raw, input| normalization.apply(raw, input))?;
+        Ok(inputs)
+    };
+    ahead(samples.workers, starts, inputs, |inputs| {
+        let buffer = network.infer(&inputs, inputs.len() / size).context(
             "the network maps a sample to a point without direction: it is too narrow, or has collapsed \
              (widen the model, lower optimizer.rate, or take another seed)",
         )?;
-        backend.download(buffer, out)?;
-    }
+        let out = outs.next().context("there are as many outputs as inputs")?;
+        Ok(backend.download(buffer, out)?)
+    })?;
     Ok(embeddings)
 }
 
@@ -69,16 +82,43 @@ pub fn join(parts: &[Vec<f32>], dims: &[usize]) -> Vec<f32> {
     joined
 }
 
-/// The inputs themselves as embeddings: divided by their length, but for rows of zeros, which have no direction.
-#[must_use]
-pub fn raw(samples: &Samples) -> Vec<f32> {
-    let mut rows = samples.values.clone();
-    for (row, raw) in rows.chunks_exact_mut(samples.size()).zip(samples.values.chunks_exact(samples.size())) {
-        if normalize_row(raw, row).is_err() {
+/// The inputs themselves as embeddings, and their length: divided by it, but for rows of zeros, which have no
+/// direction. Pictures of more than 64 pixels a side are compared as miniatures of 32.
+pub fn raw(samples: &Samples) -> Result<(Vec<f32>, usize)> {
+    let [height, width, _] = samples.shape;
+    let side = if height.max(width) > RAW.0 && height > 1 { RAW.1 } else { usize::MAX };
+    let small = |raw: &[f32]| miniature(raw, samples.shape, side).0;
+    let size = small(&vec![0.0; samples.size()]).len();
+    let mut rows = vec![0.0; samples.count() * size];
+    samples.read(0..samples.count(), &mut rows, |raw, row| {
+        if normalize_row(&small(raw), row).is_err() {
             row.fill(0.0);
         }
-    }
-    rows
+    })?;
+    Ok((rows, size))
+}
+
+/// Retrieval of a set's unseen classes: of its queries in its test part, or of that part in itself. `rows` gives
+/// embeddings of dimension `dim`.
+pub fn unseen<B: Backend<f32>>(
+    backend: &B,
+    data: &DataSet,
+    mut rows: impl FnMut(&Samples) -> Result<(Vec<f32>, usize)>,
+) -> Result<Scores> {
+    let (gallery, dim) = rows(&data.test)?;
+    let Some(queries) = &data.queries else { return scores(backend, &gallery, dim, &data.test.labels) };
+    let (asked, _) = rows(queries)?;
+    let buffer_of = |values: &[f32]| -> Result<B::Buffer> {
+        let mut buffer = backend.zeros(values.len())?;
+        backend.upload(values, &mut buffer)?;
+        Ok(buffer)
+    };
+    let (gallery, asked) = (buffer_of(&gallery)?, buffer_of(&asked)?);
+    let labels = queries.labels_among(&data.test);
+    let asked = SearchView { embeddings: &asked, labels: &labels, count: labels.len() };
+    let among = SearchView { embeddings: &gallery, labels: &data.test.labels, count: data.test.count() };
+    let depth = RANKS.iter().copied().max().unwrap_or(0);
+    Ok(record(&Retrieval::of(&backend.match_ranks(dim, depth, asked, Some(among))?, &RANKS)))
 }
 
 /// Retrieval among `embeddings`: every sample is a query against all others.
@@ -103,7 +143,10 @@ pub fn scores<B: Backend<f32>>(
     dim: usize,
     labels: &[u32],
 ) -> Result<Scores> {
-    let quality = retrieval(backend, embeddings, dim, labels, &RANKS)?;
+    Ok(record(&retrieval(backend, embeddings, dim, labels, &RANKS)?))
+}
+
+fn record(quality: &Retrieval) -> Scores {
     let recall = RANKS.iter().zip(&quality.recall).map(|(k, recall)| (k.to_string(), *recall)).collect();
-    Ok(Scores { recall, map_at_r: quality.map_at_r, r_precision: quality.r_precision })
+    Scores { recall, map_at_r: quality.map_at_r, r_precision: quality.r_precision }
 }

@@ -26,7 +26,16 @@ impl Config {
     pub fn recipe(recipe: Recipe) -> Self {
         let best = Self {
             seed: 0,
-            data: DataConfig { source: "kana".into(), validation: 0.05, test: 0.5, split_seed: 0 },
+            data: DataConfig {
+                source: "kana".into(),
+                validation: 0.05,
+                test: 0.5,
+                split_seed: 0,
+                resize: 0,
+                crop: 0,
+                mirror: false,
+                boxes: false,
+            },
             model: ModelConfig {
                 kind: ModelKind::Cnn,
                 dim: 128,

@@ -10,24 +10,19 @@ use nearfar_core::{
 
 use crate::config::{BoundaryMode, Config, Dimension, DimensionName, PenaltyKind};
 use crate::data::augment::Augmentation;
+use crate::data::feed::{Batch, Feed, Maker};
 use crate::data::normalize::Normalization;
 use crate::data::{DataSet, Samples};
-use crate::plan;
-
-/// Samples that are embedded at once outside training.
-const CHUNK: usize = 256;
+use crate::{plan, quality};
 
 /// A run in memory: what a step reads and changes.
 pub struct Trainer<'a, B: Backend<f32>> {
     backend: &'a B,
     config: &'a Config,
-    samples: &'a Samples,
-    composer: Composer,
+    feed: Feed,
     objective: Objective<f32>,
     optimizer: Optimizer,
     schedule: Schedule,
-    normalization: Normalization,
-    augmentation: Augmentation,
     network: Network<'a, f32, B>,
     boundary: Boundary<f32>,
     batch: BatchState<B>,
@@ -82,21 +77,20 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
             .context("the training classes give no batches")?;
         let architecture = plan::architecture(model, samples.shape)?;
         let (capacity, dim) = (composer.capacity(), architecture.dim());
-        let network = Network::new(backend, architecture, capacity.max(CHUNK), config.seed)?;
+        let network =
+            Network::new(backend, architecture, capacity.max(quality::at_once(samples.size())), config.seed)?;
         let classes = if boundary.per_class { samples.classes.len() } else { 0 };
         let images = if boundary.per_image { samples.count() } else { 0 };
         Ok(Self {
             objective: plan::objective(&config.loss, &config.sampler, dim)?,
             optimizer: plan::optimizer(&config.optimizer),
             schedule: plan::schedule(&config.optimizer, &config.train),
-            normalization: Normalization::fit(samples)?,
-            augmentation: Augmentation::new(&config.augment, samples.shape)?,
             boundary: Boundary::new(boundary.start as f32, classes, images),
             batch: BatchState {
                 samples: Vec::new(),
                 labels: Vec::new(),
                 anchors: Vec::new(),
-                inputs: vec![0.0; capacity * samples.size()],
+                inputs: Vec::new(),
                 betas: Vec::new(),
                 device_betas: backend.zeros(capacity)?,
                 draws: B::Draws::default(),
@@ -106,26 +100,33 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
             },
             backend,
             config,
-            samples,
-            composer,
+            feed: Feed::new(Maker {
+                samples: samples.clone(),
+                composer,
+                augmentation: Augmentation::new(&config.augment, samples.shape)?,
+                mirror: config.data.mirror || samples.geometry().mirror,
+                normalization: Normalization::fit(samples)?,
+                seed: config.seed,
+            }),
             network,
         })
     }
 
     /// One step of the method. `step` counts from 0; with the seed it alone decides every random number.
     pub fn step(&mut self, step: u32) -> Result<StepReport> {
-        self.compose(step);
+        self.compose(step)?;
         let Self { backend, batch, network, .. } = self;
         let (count, dim) = (batch.samples.len(), network.architecture().dim());
         let labels = backend.indices(&batch.labels)?;
         self.boundary.of(&batch.anchors, &mut batch.betas);
         backend.upload(&batch.betas, &mut batch.device_betas)?;
 
-        let embeddings =
-            network.forward(&batch.inputs[..count * self.samples.size()], count).with_context(|| {
-                let rate = self.config.optimizer.rate;
-                format!("the embedding has collapsed or diverged at step {step}: lower optimizer.rate (now {rate})")
-            })?;
+        let embeddings = network.forward(&batch.inputs, count).with_context(|| {
+            let rate = self.config.optimizer.rate;
+            format!(
+                "the embedding has collapsed or diverged at step {step}: lower optimizer.rate (now {rate})"
+            )
+        })?;
         let view = BatchView { embeddings, labels: &labels, betas: &batch.device_betas, count, dim };
         let (objective, dimension) =
             follow_dimension(self.config, &self.objective, || backend.negative_moments(view))?;
@@ -152,22 +153,13 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
         Ok(StepReport { loss, drawn, rate, dimension })
     }
 
-    /// Puts batch number `step` together: augmented and normalised inputs, labels and anchors.
-    fn compose(&mut self, step: u32) {
-        let Self { batch, samples, .. } = self;
-        self.composer.batch(step, &mut batch.samples);
-        batch.labels.clear();
-        batch.labels.extend(batch.samples.iter().map(|&i| samples.labels[i as usize]));
-        batch.anchors.clear();
-        batch.anchors.extend(batch.labels.iter().copied().zip(batch.samples.iter().copied()));
-        let key = Key::new(self.config.seed, Stream::Augment, step);
-        let mut varied = vec![0.0; samples.size()];
-        let inputs = batch.inputs.chunks_exact_mut(samples.size());
-        for (place, (&(class, sample), input)) in batch.anchors.iter().zip(inputs).enumerate() {
-            let place = [place as u32, class];
-            self.augmentation.apply(key, place, samples.sample(sample as usize), &mut varied);
-            self.normalization.apply(&varied, input);
-        }
+    /// Takes batch number `step`: augmented and normalised inputs, labels and anchors.
+    fn compose(&mut self, step: u32) -> Result<()> {
+        let Batch { samples, labels, inputs } = self.feed.batch(step, self.config.train.steps)?;
+        self.batch.anchors.clear();
+        self.batch.anchors.extend(labels.iter().copied().zip(samples.iter().copied()));
+        (self.batch.samples, self.batch.labels, self.batch.inputs) = (samples, labels, inputs);
+        Ok(())
     }
 
     /// Moves the boundary after a step of the margin loss; returns its penalty in the paper's form, which stands
@@ -248,7 +240,7 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
     /// How inputs are scaled.
     #[must_use]
     pub fn normalization(&self) -> &Normalization {
-        &self.normalization
+        &self.feed.maker().normalization
     }
 
     /// The boundary of the margin loss.
@@ -260,12 +252,13 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
     /// Steps after which every training sample was seen.
     #[must_use]
     pub fn epoch(&self) -> usize {
-        self.composer.epoch()
+        self.feed.maker().composer.epoch()
     }
 
     /// Embeddings of other samples by the network as it stands.
     pub fn embed(&mut self, samples: &Samples) -> Result<Vec<f32>> {
-        crate::quality::embed(self.backend, &mut self.network, &self.normalization, samples)
+        let normalization = &self.feed.maker().normalization;
+        quality::embed(self.backend, &mut self.network, normalization, samples)
     }
 
     /// Everything that the rest of the run depends on.

@@ -1,6 +1,6 @@
 """Writes the first inputs of the corpus: one or more valid files for each law, from which replay and fuzzer start.
 
-    pip install numpy safetensors
+    pip install numpy pillow safetensors scipy
     python fuzz/corpus/make.py PATH/model.safetensors     (a small trained model, made by `nearfar train`)
 """
 import io
@@ -10,7 +10,9 @@ import shutil
 import sys
 
 import numpy as np
+from PIL import Image
 from safetensors.numpy import save
+from scipy.io import savemat
 
 HERE = pathlib.Path(__file__).parent
 rng = np.random.default_rng(0)
@@ -57,5 +59,38 @@ put("pairs", "calibration", bytes([3]) + json.dumps({
 draws = np.random.default_rng(1)
 put("verify", "random", bytes([200]) + draws.bytes(150))
 put("verify", "wild", bytes([3]) + draws.bytes(150))
+paths = ["a/a_0001.pgm", "a/a_0002.pgm", "b/b_0001.pgm", "b/b_0002.pgm"]
+lists = {
+    "cub-images": "".join(f"{i} {path}\n" for i, path in enumerate(paths, start=1)),
+    "cub-labels": "1 1\n2 1\n3 101\n4 101\n",
+    "cub-classes": "1 001.Bird\n101 101.Other_Bird\n",
+    "cub-boxes": "".join(f"{i} 0.0 0.0 1.5 1.0\n" for i in range(1, 5)),
+    "cars": None,
+    "products": "image_id class_id super_class_id path\n"
+    + "".join(f"{i} {1 + i // 2} 1 images/{path}\n" for i, path in enumerate(paths)),
+    "inshop": "4\nimage_name item_id evaluation_status\nimg/a/a_0001.pgm id_1 train\nimg/a/a_0002.pgm id_1 train\n"
+    "img/b/b_0001.pgm id_2 query\nimg/b/b_0002.pgm id_2 gallery\n",
+    "people": "2\nc\t2\nd\t2\n",
+    "list": "path,label,split\na/a_0001.pgm,x,train\na/a_0002.pgm,x,train\nb/b_0001.pgm,y,test\n",
+}
+for kind, (name, text) in enumerate(lists.items()):
+    if text is not None:
+        put("layouts", name, bytes([kind]) + text.encode())
+put("layouts", "pairs", bytes([7]) + b"2\t1\na\t1\t2\na\t1\tb\t1\nc\t2\t1\nd\t1\tc\t2\n")
+put("layouts", "pairs-one-fold", bytes([7]) + b"1\na\t1\t2\na\t1\tb\t1\n")
+fields = ["relative_im_path", "bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2", "class", "test"]
+annotations = np.empty((1, 4), dtype=[(field, object) for field in fields])
+for at, (path, number) in enumerate(zip(paths, [1, 1, 99, 99])):
+    annotations[0, at] = (f"images/{path}", *(np.uint8(v) for v in [1, 1, 2, 1, number, 0]))
+names = np.empty((1, 99), dtype=object)
+names[0] = [f"Car {i}" for i in range(1, 100)]
+for name, compressed in [("cars", False), ("cars-compressed", True)]:
+    file = io.BytesIO()
+    savemat(file, {"annotations": annotations, "class_names": names[:, : 99]}, do_compression=compressed)
+    put("layouts", name, bytes([4]) + file.getvalue())
+for format in ["png", "jpeg", "webp", "bmp", "gif", "ppm"]:
+    file = io.BytesIO()
+    Image.fromarray(rng.integers(0, 256, (1, 2, 3), np.uint8)).save(file, format)
+    put("pictures", format, file.getvalue())
 if len(sys.argv) > 1:
     shutil.copy(sys.argv[1], HERE / "model" / "small")

@@ -1,5 +1,7 @@
 //! Laws that hold for every input. Each takes bytes, makes of them what it needs, and panics where its law is broken.
 
+mod layouts;
+
 use std::fs;
 use std::path::Path;
 
@@ -18,7 +20,7 @@ use nearfar_core::{Cap, Density, EmptyRow, FarCut, Key, Row, Sampler, Stream, We
 pub type Law = (&'static str, fn(&[u8]));
 
 /// All laws.
-pub const LAWS: [Law; 8] = [
+pub const LAWS: [Law; 10] = [
     ("density", density),
     ("draw", draw),
     ("isotonic", isotonic),
@@ -27,6 +29,8 @@ pub const LAWS: [Law; 8] = [
     ("model", model),
     ("pairs", pairs),
     ("verify", verify),
+    ("layouts", layouts::layouts),
+    ("pictures", layouts::pictures),
 ];
 
 /// Bytes taken one after the other; 0 when they are used up.
@@ -206,8 +210,8 @@ pub fn readers(data: &[u8]) {
         _ => path(name),
     };
     if let Ok(samples) = load_all(&source, Part::All) {
-        assert_eq!(samples.values.len(), samples.count() * samples.size());
-        assert!(samples.values.iter().all(|v| v.is_finite()));
+        assert_eq!(samples.values().len(), samples.count() * samples.size());
+        assert!(samples.values().iter().all(|v| v.is_finite()));
         assert!(samples.labels.iter().all(|&label| (label as usize) < samples.classes.len()));
     }
 }

@@ -4,6 +4,7 @@ mod ablate;
 mod backends;
 mod cli;
 mod complete;
+mod data;
 mod density;
 mod freestanding;
 mod isotonic;

@@ -9,14 +9,12 @@
 //! Each run is a process of its own, so that CPU time is counted apart and a grid that is broken off goes on with the
 //! first run that has no result. Tables hold no times but CPU seconds.
 
-mod args;
 mod cells;
 mod chart;
 mod page;
 mod runs;
 mod table;
 
-pub use args::AblateArgs;
 pub use cells::{Cell, Preset, Variant, product};
 pub use page::{markdown, page, per_run_csv, table_csv};
 pub use runs::{Runner, steps_for};

@@ -5,13 +5,13 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
+use super::settings::load;
 use super::{Answer, threads};
 use crate::ablate::{
-    self, AblateArgs, Cell, Grid, Preset, Runner, Table, markdown, per_run_csv, product, steps_for, table_csv,
+    self, Cell, Grid, Preset, Runner, Table, markdown, per_run_csv, product, steps_for, table_csv,
 };
-use crate::args::{Common, Device};
+use crate::args::{AblateArgs, Common, Device};
 use crate::config::Config;
-use crate::data;
 use crate::overlay::Overlay;
 use crate::plan;
 use crate::recipe::Recipe;
@@ -19,7 +19,7 @@ use crate::write::replace_file;
 
 pub(super) fn run(args: &AblateArgs, common: &Common) -> Result<Answer> {
     let base = base(args)?;
-    let data = data::load(&base.data.source, &base.data)?;
+    let data = load(&base, common)?;
     let cells = cells(args, &base, data.train.count())?;
     let first = common.seed.unwrap_or(base.seed);
     let mut grid =

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::Answer;
 use super::pairs::{Rows, judged};
+use crate::args::CalibrateArgs;
 use crate::calibration::{self, Calibration};
-use crate::pair_args::CalibrateArgs;
 use crate::report::calibration_chart;
 use crate::write::{ensure_writable, replace_file};
 

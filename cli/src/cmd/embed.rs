@@ -7,20 +7,18 @@ use nearfar_core::kernel::Backend;
 use serde_json::json;
 
 use super::pairs::Rows;
-use super::{Answer, place};
+use super::settings::load;
+use super::{Answer, place, threads};
 use crate::args::{Common, EmbedArgs};
 use crate::calibration::Calibration;
 use crate::config::Config;
 use crate::data::pairs::{Pair, read_pairs};
-use crate::data::{self, Samples, npy};
+use crate::data::{self, Reading, Samples, lfw, npy};
 use crate::model::ModelFile;
 use crate::place::Place;
 use crate::quality;
 use crate::recipe::Recipe;
 use crate::write::{ensure_writable, replace_file};
-
-/// Samples that are embedded at once.
-const CHUNK: usize = 256;
 
 /// A trained network, the configuration that made it, and where it lies.
 struct Member {
@@ -46,16 +44,17 @@ pub(super) fn model_path(run: &Path) -> PathBuf {
 }
 
 pub(super) fn run(args: &EmbedArgs, common: &Common) -> Result<Answer> {
-    let outputs = args.labels_out.iter().chain(&args.pairs.pairs_out).map(AsRef::as_ref);
-    ensure_writable([args.out.as_path()].into_iter().chain(outputs))?;
+    let outputs = [&args.labels_out, &args.pairs.pairs_out, &args.pairs.pairs_tsv].into_iter().flatten();
+    ensure_writable([args.out.as_path()].into_iter().chain(outputs.map(PathBuf::as_path)))?;
     let calibration = args.pairs.pairs.as_ref().map(|_| calibration(args)).transpose()?;
     let members = args.run.iter().map(|run| Member::load(run)).collect::<Result<Vec<_>>>()?;
-    let samples = samples(args, &members)?;
+    let samples = samples(args, common, &members)?;
     ensure!(samples.count() > 0, "the {:?} part of {} has no samples", args.part, args.data);
     let pairs = match &args.pairs.pairs {
         Some(path) => read_pairs(path, samples.count(), false)?,
         None => Vec::new(),
     };
+    let listed = args.pairs.lfw_pairs.as_deref().map(|list| listed(list, &samples)).transpose()?;
     let place = place(common)?;
     let (mut parts, mut dims) = (Vec::new(), Vec::new());
     for Member { path, model, .. } in &members {
@@ -77,6 +76,9 @@ pub(super) fn run(args: &EmbedArgs, common: &Common) -> Result<Answer> {
     let embeddings = quality::join(&parts, &dims);
     let dim: usize = dims.iter().sum();
     let table = calibration.map(|calibration| table(&Rows::of(&embeddings, dim), &pairs, &calibration));
+    if let (Some(out), Some(listed)) = (&args.pairs.pairs_tsv, listed) {
+        replace_file(out, listed.as_bytes())?;
+    }
     npy::write(&args.out, &[samples.count(), dim], &embeddings)?;
     if let Some(path) = &args.labels_out {
         npy::write(path, &[samples.count()], &samples.original)?;
@@ -95,7 +97,7 @@ pub(super) fn run(args: &EmbedArgs, common: &Common) -> Result<Answer> {
 
 /// The samples to embed. The data that a model was trained on are split as they were then; others are taken as they
 /// are. Models that were trained on them by different splits have no common unseen part.
-fn samples(args: &EmbedArgs, members: &[Member]) -> Result<Samples> {
+fn samples(args: &EmbedArgs, common: &Common, members: &[Member]) -> Result<Samples> {
     let mut split: Option<&Member> = None;
     for member in members.iter().filter(|member| args.data == member.config.data.source) {
         let first = *split.get_or_insert(member);
@@ -107,10 +109,13 @@ fn samples(args: &EmbedArgs, members: &[Member]) -> Result<Samples> {
             args.data
         );
     }
-    match split {
-        Some(member) => Ok(data::load(&args.data, &member.config.data)?.part(args.part)),
-        None => data::load_all(&args.data, args.part),
+    if let Some(member) = split {
+        return load(&member.config, common)?.part(args.part);
     }
+    // Pictures get the size that the first model takes; boxes belong to the data, not to a model.
+    let mut reading = Reading { workers: threads(common), ..Reading::of(&members[0].config.data) };
+    reading.geometry.boxes = false;
+    data::load_all_as(&args.data, args.part, &reading)
 }
 
 /// What `calibrate` saved: where the options say, or in the run folder.
@@ -141,6 +146,15 @@ fn table(rows: &Rows, pairs: &[Pair], calibration: &Calibration) -> (String, usi
 }
 
 fn embed<B: Backend<f32>>(backend: &B, model: &ModelFile, samples: &Samples) -> Result<Vec<f32>> {
-    let mut network = model.network(backend, CHUNK, false)?;
+    let mut network = model.network(backend, quality::at_once(samples.size()), false)?;
     quality::embed(backend, &mut network, &model.card.normalization, samples)
+}
+
+/// The pairs of a list of LFW, as verify reads them.
+fn listed(list: &Path, samples: &Samples) -> Result<String> {
+    let mut text = String::from("fold\ti\tj\tsame\n");
+    for lfw::Pair { fold, i, j, same } in lfw::pairs(list, samples)? {
+        text += &format!("{fold}\t{i}\t{j}\t{}\n", u8::from(same));
+    }
+    Ok(text)
 }

@@ -5,9 +5,9 @@ use serde_json::json;
 
 use super::Answer;
 use super::embed::model_path;
+use crate::args::ExportArgs;
 use crate::model::ModelFile;
 use crate::onnx;
-use crate::pair_args::ExportArgs;
 use crate::write::{ensure_writable, replace_file};
 
 pub(super) fn run(args: &ExportArgs) -> Result<Answer> {

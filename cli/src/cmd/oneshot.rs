@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::Answer;
 use super::pairs::Rows;
+use crate::args::OneShotArgs;
 use crate::data::pairs::read_trials;
-use crate::pair_args::OneShotArgs;
 
 pub(super) fn run(args: &OneShotArgs) -> Result<Answer> {
     let rows = Rows::read(&args.embeddings, args.normalize)?;

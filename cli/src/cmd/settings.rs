@@ -4,13 +4,19 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-use super::ensure_used;
+use super::{ensure_used, threads};
 use crate::args::{Common, TrainArgs};
 use crate::config::{BoundaryMode, Config, Far, FarName, LossKind, SamplerKind};
-use crate::data::{self, DataSet};
+use crate::data::{self, DataSet, Reading};
 use crate::overlay::Overlay;
 use crate::plan;
 use crate::run::RunFolder;
+
+/// The data of a run, with the threads that were asked for.
+pub(super) fn load(config: &Config, common: &Common) -> Result<DataSet> {
+    let reading = Reading { workers: threads(common), ..Reading::of(&config.data) };
+    data::load_as(&config.data.source, &config.data, &reading)
+}
 
 /// Configuration and data of a run that was broken off.
 pub(super) fn resumed(path: &Path, common: &Common) -> Result<(Config, DataSet)> {
@@ -18,7 +24,7 @@ pub(super) fn resumed(path: &Path, common: &Common) -> Result<(Config, DataSet)>
     let config = RunFolder::config_of(path)?;
     plan::check(&config).with_context(|| format!("in {}", path.join("config.toml").display()))?;
     let source = &config.data.source;
-    let data = data::load(source, &config.data).with_context(|| match std::path::absolute(source) {
+    let data = load(&config, common).with_context(|| match std::path::absolute(source) {
         Ok(looked_for) if source != "kana" && Path::new(source).is_relative() => format!(
             "the run names its data as {source}, which from here is {}: go to the folder in which it was begun",
             looked_for.display()
@@ -43,6 +49,10 @@ pub(super) fn configure(args: &TrainArgs, common: &Common) -> Result<Config> {
     set(&mut config.seed, &common.seed);
     set(&mut config.data.source, &args.data);
     set(&mut config.data.validation, &args.validation);
+    set(&mut config.data.resize, &args.resize);
+    set(&mut config.data.crop, &args.crop);
+    config.data.mirror |= args.mirror;
+    config.data.boxes |= args.boxes;
     set(&mut config.model.kind, &args.model);
     set(&mut config.model.dim, &args.dim);
     set(&mut config.batch.classes, &args.classes_per_batch);

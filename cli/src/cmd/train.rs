@@ -8,11 +8,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use nearfar_core::kernel::{Backend, SearchView};
 use serde_json::json;
 
-use super::settings::{configure, resumed};
+use super::settings::{configure, load, resumed};
 use super::{Answer, place};
 use crate::args::{Common, TrainArgs};
 use crate::config::Config;
-use crate::data::{self, DataSet, Samples};
+use crate::data::{DataSet, Samples, miniature};
 use crate::look::Since;
 use crate::model::ModelCard;
 use crate::notes::explained;
@@ -25,6 +25,9 @@ use crate::{plan, quality};
 
 /// Queries whose neighbours the report shows, and neighbours of each.
 const SHOWN: (usize, usize) = (12, 8);
+
+/// Largest side of the pictures in a report.
+const PICTURE: usize = 64;
 
 pub(super) fn run(args: &TrainArgs, common: &Common) -> Result<Answer> {
     let (wall, cpu) = (Instant::now(), ProcessTime::now());
@@ -39,8 +42,9 @@ pub(super) fn run(args: &TrainArgs, common: &Common) -> Result<Answer> {
     let (config, data) = match &args.resume {
         Some(path) => resumed(path, common)?,
         None => {
-            let config = configure(args, common)?;
-            let data = data::load(&config.data.source, &config.data)?;
+            let mut config = configure(args, common)?;
+            let data = load(&config, common)?;
+            data.settle(&mut config.data);
             (config, data)
         }
     };
@@ -83,8 +87,8 @@ fn trained<B: Backend<f32>>(
     let baselines = baselines(data, backend, &mut trainer)?;
     // Only now, with everything checked, does a folder come into being.
     let run = match &args.resume {
-        Some(path) => RunFolder::take_up(path, &config, data.fingerprint())?,
-        None => RunFolder::create(args.out.as_deref(), &data.name, &config, data.fingerprint())?,
+        Some(path) => RunFolder::take_up(path, &config, data.fingerprint()?)?,
+        None => RunFolder::create(args.out.as_deref(), &data.name, &config, data.fingerprint()?)?,
     };
     let (summary, training) = go(&run, &config, data, backend, device, &mut trainer, baselines)?;
     Ok((run, summary, training))
@@ -103,11 +107,10 @@ fn baselines<B: Backend<f32>>(
     backend: &B,
     trainer: &mut Trainer<'_, B>,
 ) -> Result<Baselines> {
-    let (test, dim) = (&data.test, trainer.network().architecture().dim());
-    let untrained = trainer.embed(test)?;
+    let dim = trainer.network().architecture().dim();
     Ok(Baselines {
-        raw: quality::scores(backend, &quality::raw(test), test.size(), &test.labels)?,
-        untrained: quality::scores(backend, &untrained, dim, &test.labels)?,
+        raw: quality::unseen(backend, data, quality::raw)?,
+        untrained: quality::unseen(backend, data, |part| Ok((trainer.embed(part)?, dim)))?,
     })
 }
 
@@ -160,6 +163,10 @@ fn go<B: Backend<f32>>(
     let training = cpu.elapsed().as_secs_f64();
 
     let embeddings = trainer.embed(&data.test)?;
+    let test = match &data.queries {
+        None => quality_of(&embeddings, &data.test)?,
+        Some(_) => quality::unseen(backend, data, |part| Ok((trainer.embed(part)?, dim)))?,
+    };
     let summary = Summary {
         data: data.name.clone(),
         steps: config.train.steps,
@@ -167,7 +174,7 @@ fn go<B: Backend<f32>>(
         device: device.into(),
         train: [data.train.count(), data.train.classes.len()],
         unseen: [data.test.count(), data.test.classes.len()],
-        test: quality_of(&embeddings, &data.test)?,
+        test,
         baselines,
     };
     let story = Story {
@@ -223,25 +230,27 @@ fn neighbours<B: Backend<f32>>(
     // One more than shown, since a query finds itself too.
     let among = SearchView { embeddings: &all, labels, count: samples.count() };
     let nearest = backend.nearest(dim, k + 1, asked, Some(among))?;
-    let picture = |i: usize| Picture {
-        label: samples.classes[samples.labels[i] as usize].clone(),
-        height,
-        width,
-        channels,
-        bytes: samples.sample(i).iter().map(|v| v.clamp(0.0, 255.0) as u8).collect(),
+    let picture = |i: usize| -> Result<Picture> {
+        let (small, [height, width, channels]) = miniature(&samples.sample(i)?, samples.shape, PICTURE);
+        Ok(Picture {
+            label: samples.classes[samples.labels[i] as usize].clone(),
+            height,
+            width,
+            channels,
+            bytes: small.iter().map(|v| v.clamp(0.0, 255.0) as u8).collect(),
+        })
     };
-    Ok(queries
+    queries
         .iter()
         .zip(nearest.chunks_exact(k + 1))
-        .map(|(&query, nearest)| Neighbours {
-            query: picture(query),
-            found: nearest
-                .iter()
-                .map(|&j| j as usize)
-                .filter(|&j| j != query)
-                .take(k)
-                .map(|j| (picture(j), labels[j] == labels[query]))
-                .collect(),
+        .map(|(&query, nearest)| {
+            let others = nearest.iter().map(|&j| j as usize).filter(|&j| j != query).take(k);
+            Ok(Neighbours {
+                query: picture(query)?,
+                found: others
+                    .map(|j| Ok((picture(j)?, labels[j] == labels[query])))
+                    .collect::<Result<_>>()?,
+            })
         })
-        .collect())
+        .collect()
 }

@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::Answer;
 use super::pairs::{Rows, judged};
+use crate::args::VerifyArgs;
 use crate::calibration::Calibration;
-use crate::pair_args::VerifyArgs;
 
 pub(super) fn run(args: &VerifyArgs) -> Result<Answer> {
     let calibration = args.calibration.as_deref().map(Calibration::load).transpose()?;

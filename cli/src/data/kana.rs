@@ -30,7 +30,7 @@ pub(super) fn parts() -> Result<Parts> {
         let original = classes.flat_map(|class| [class as i64; FONTS]).collect();
         Samples::new([SIDE, SIDE, 1], values, original)?.with_names(&names)
     };
-    Ok(Parts { train: script(0)?, validation: None, test: script(SCRIPT)? })
+    Ok(Parts { train: script(0)?, validation: None, test: script(SCRIPT)?, queries: None })
 }
 
 #[cfg(test)]
@@ -39,17 +39,17 @@ mod tests {
 
     #[test]
     fn katakana_teach_and_hiragana_test() {
-        let Parts { train, validation, test } = parts().unwrap();
+        let Parts { train, validation, test, .. } = parts().unwrap();
         assert!(validation.is_none());
         assert_eq!((train.count(), test.count()), (1065, 1065));
         assert_eq!((&*train.classes[0], &*train.classes[70]), ("ア", "ン"));
         assert_eq!((&*test.classes[0], &*test.classes[70]), ("あ", "ん"));
         assert_eq!((test.original[0], test.labels[0]), (71, 0));
-        assert!(train.values.iter().all(|&v| v == 0.0 || v == 255.0));
+        assert!(train.values().iter().all(|&v| v == 0.0 || v == 255.0));
         // Every picture has ink, and far from everywhere.
         for part in [&train, &test] {
             for index in 0..part.count() {
-                let ink = part.sample(index).iter().filter(|&&v| v == 255.0).count();
+                let ink = part.sample(index).unwrap().iter().filter(|&&v| v == 255.0).count();
                 assert!((10..500).contains(&ink), "sample {index} has {ink} pixels of ink");
             }
         }
@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn bits_come_most_significant_first_by_rows() {
         let bits = bytes::read_exactly(bytes::unfold(PACKED), 2 * SCRIPT * FONTS * SIDE * SIDE / 8).unwrap();
-        let first = parts().unwrap().train.sample(0).to_vec();
+        let first = parts().unwrap().train.sample(0).unwrap().to_vec();
         let drawn: Vec<u8> = first
             .chunks(8)
             .map(|pixels| pixels.iter().fold(0, |byte, &pixel| byte << 1 | u8::from(pixel == 255.0)))

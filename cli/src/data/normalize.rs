@@ -19,7 +19,7 @@ use super::Samples;
 /// let train = Samples::new([1, 1, 2], vec![1.0, 5.0, 3.0, 5.0], vec![0, 1])?;
 /// let normalization = Normalization::fit(&train)?;
 /// let mut out = [9.0; 2];
-/// normalization.apply(train.sample(1), &mut out);
+/// normalization.apply(&train.sample(1)?, &mut out);
 /// assert_eq!(out, [1.0, 0.0]);
 /// # Ok::<(), anyhow::Error>(())
 /// ```
@@ -64,15 +64,17 @@ impl Normalization {
         Ok(Self { mean, std })
     }
 
-    /// Means and deviations (those of the whole population: divided by the count) of some samples.
+    /// Means and deviations (those of the whole population: divided by the count) of some samples; of pictures that
+    /// would fill more than 1 GiB, of a thousand of them at most, spread evenly.
     pub fn fit(samples: &Samples) -> Result<Self> {
         let channels = samples.shape[2];
-        let rows = samples.values.len() / channels.max(1);
+        let values = samples.glance()?;
+        let rows = values.len() / channels.max(1);
         ensure!(rows > 0, "there are no samples to normalise by");
-        let first: Vec<f64> = samples.values[..channels].iter().map(|&value| value.into()).collect();
+        let first: Vec<f64> = values[..channels].iter().map(|&value| value.into()).collect();
         // Sums start at the first value, so that a constant has exactly no deviation.
         let mut sum = vec![0.0_f64; channels];
-        for row in samples.values.chunks_exact(channels) {
+        for row in values.chunks_exact(channels) {
             for c in 0..channels {
                 sum[c] += f64::from(row[c]) - first[c];
             }
@@ -80,7 +82,7 @@ impl Normalization {
         let count = rows as f64;
         let mean: Vec<f64> = (0..channels).map(|c| first[c] + sum[c] / count).collect();
         let mut squares = vec![0.0_f64; channels];
-        for row in samples.values.chunks_exact(channels) {
+        for row in values.chunks_exact(channels) {
             for c in 0..channels {
                 let away = f64::from(row[c]) - mean[c];
                 squares[c] += away * away;
@@ -146,7 +148,7 @@ mod tests {
         assert_eq!(fit.mean(), [3.0, 7.0]);
         assert_eq!(fit.std(), [5.0_f32.sqrt(), 1.0]);
         let mut out = vec![0.0; 8];
-        fit.apply(&samples.values, &mut out);
+        fit.apply(samples.values(), &mut out);
         assert_eq!(out.iter().sum::<f32>(), 0.0);
         assert_eq!(out[7], 0.0);
     }

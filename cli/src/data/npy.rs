@@ -342,7 +342,7 @@ fn number_type(text: &str) -> Result<(Kind, usize, bool)> {
 }
 
 /// The float of the same value as a half of these bits.
-fn half(bits: u16) -> f32 {
+pub(super) fn half(bits: u16) -> f32 {
     let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
     let (exponent, fraction) = (i32::from(bits >> 10 & 31), f32::from(bits & 1023));
     sign * match exponent {

@@ -83,7 +83,7 @@ mod tests {
         ]);
         let samples = read_bytes(&file).unwrap();
         assert_eq!(samples.shape, [1, 2, 1]);
-        assert_eq!(samples.values, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        assert_eq!(samples.values(), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
         assert_eq!((samples.labels, samples.groups), (vec![1, 0, 1], Some(vec![0, 1])));
     }
 

@@ -1,4 +1,5 @@
-//! What is at a path: files known by their names, inputs paired with their labels, parts with each other.
+//! What is at a path: a set known by its lists, or files known by their names, inputs paired with their labels, parts
+//! with each other.
 //!
 //! A name says the part it belongs to by its first word (`train`, `background`; `val`; `test`, `evaluation`, `t10k`),
 //! what it holds by another (`images`, `labels`, `alphabets`), and the format by its end. Other files are left alone.
@@ -9,7 +10,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::arrays::{GROUPS, INPUTS, LABELS, samples};
-use super::{Samples, folder, idx, npy, npz, table, tensors};
+use super::gather::Reading;
+use super::{Samples, cars, cub, folder, idx, inshop, lfw, list, npy, npz, products, table, tensors};
 
 /// A set as it was found.
 #[derive(Debug, PartialEq)]
@@ -20,12 +22,29 @@ pub(super) enum Found {
     Parts(Box<Parts>),
 }
 
-/// Parts without a common class.
+impl Found {
+    /// Every part of it.
+    pub(super) fn parts_mut(&mut self) -> Vec<&mut Samples> {
+        match self {
+            Self::Whole(samples) => vec![samples],
+            Self::Parts(parts) => {
+                let Parts { train, validation, test, queries } = &mut **parts;
+                [Some(train), validation.as_mut(), Some(test), queries.as_mut()]
+                    .into_iter()
+                    .flatten()
+                    .collect()
+            }
+        }
+    }
+}
+
+/// Parts without a common class, but for queries, which are of the classes of the test part.
 #[derive(Debug, PartialEq)]
 pub(super) struct Parts {
     pub(super) train: Samples,
     pub(super) validation: Option<Samples>,
     pub(super) test: Samples,
+    pub(super) queries: Option<Samples>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,11 +82,20 @@ struct Piece {
 }
 
 /// Reads what is at `path`.
-pub(super) fn read(path: &Path) -> Result<Found> {
+pub(super) fn read(path: &Path, reading: &Reading) -> Result<Found> {
     let kind = std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
     if kind.is_dir() {
+        if let Some(found) = known(path, reading)? {
+            return Ok(found);
+        }
         let pieces = pieces(path)?;
-        return if pieces.is_empty() { read_class_folders(path) } else { read_pieces(path, &pieces) };
+        return match &pieces[..] {
+            [] => read_class_folders(path, reading),
+            [piece] if piece.format == Format::Csv && list::is_here(&piece.path)? => {
+                list::read(&piece.path, reading)
+            }
+            pieces => read_pieces(path, pieces, reading),
+        };
     }
     let piece = Piece::of(path).with_context(|| {
         format!(
@@ -76,8 +104,11 @@ pub(super) fn read(path: &Path) -> Result<Found> {
             INPUTS.join(", ")
         )
     })?;
+    if piece.format == Format::Csv && list::is_here(path)? {
+        return list::read(path, reading);
+    }
     let beside = match piece.holds {
-        Holds::Everything => return Ok(Found::Whole(read_part(path, &[piece])?)),
+        Holds::Everything => return Ok(Found::Whole(read_part(path, &[piece], reading)?)),
         Holds::Inputs => {
             path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
         }
@@ -87,7 +118,27 @@ pub(super) fn read(path: &Path) -> Result<Found> {
         |other: &Piece| other.role == piece.role && matches!(other.holds, Holds::Labels | Holds::Groups);
     let mut set: Vec<Piece> = pieces(beside)?.into_iter().filter(companion).collect();
     set.push(piece);
-    Ok(Found::Whole(read_part(path, &set)?))
+    Ok(Found::Whole(read_part(path, &set, reading)?))
+}
+
+/// A set that its lists make known, read in the parts that are usual for it.
+fn known(folder: &Path, reading: &Reading) -> Result<Option<Found>> {
+    let lists = if cub::is_here(folder) {
+        cub::lists(folder, reading)?
+    } else if cars::is_here(folder) {
+        cars::lists(folder, reading)?
+    } else if products::is_here(folder) {
+        products::lists(folder)?
+    } else if let Some(list) = inshop::is_here(folder) {
+        inshop::lists(folder, &list)?
+    } else if lfw::is_here(folder) {
+        return lfw::read(folder, reading).map(Some);
+    } else {
+        return Ok(None);
+    };
+    let parts =
+        lists.into_parts(reading).with_context(|| format!("cannot read the set {}", folder.display()))?;
+    Ok(Some(Found::Parts(Box::new(parts))))
 }
 
 /// A short name of the set at `path`: the folder's, or the file's without its ends.
@@ -157,11 +208,11 @@ fn pieces(folder: &Path) -> Result<Vec<Piece>> {
 }
 
 /// Reads a folder of files.
-fn read_pieces(folder: &Path, pieces: &[Piece]) -> Result<Found> {
+fn read_pieces(folder: &Path, pieces: &[Piece], reading: &Reading) -> Result<Found> {
     let of = |role| pieces.iter().filter(|piece| piece.role == role).cloned().collect::<Vec<_>>();
     let roles: BTreeSet<Role> = pieces.iter().map(|piece| piece.role).collect();
     if roles.len() == 1 {
-        return Ok(Found::Whole(read_part(folder, pieces)?));
+        return Ok(Found::Whole(read_part(folder, pieces, reading)?));
     }
     if let Some(piece) = pieces.iter().find(|piece| piece.role == Role::Whole) {
         bail!(
@@ -174,13 +225,13 @@ fn read_pieces(folder: &Path, pieces: &[Piece]) -> Result<Found> {
         "{} has a validation part, but not both train and test",
         folder.display()
     );
-    let validation = roles.contains(&Role::Validation).then(|| read_part(folder, &of(Role::Validation)));
-    let train = read_part(folder, &of(Role::Train))?;
-    together(folder, train, validation.transpose()?, read_part(folder, &of(Role::Test))?)
+    let part = |role| read_part(folder, &of(role), reading);
+    let validation = roles.contains(&Role::Validation).then(|| part(Role::Validation));
+    together(folder, part(Role::Train)?, validation.transpose()?, part(Role::Test)?)
 }
 
 /// Reads a folder of class folders, or one whose folders `train`, `test` and perhaps `val` hold class folders.
-fn read_class_folders(path: &Path) -> Result<Found> {
+fn read_class_folders(path: &Path, reading: &Reading) -> Result<Found> {
     let folders = folder::folders(path)?;
     ensure!(
         !folders.is_empty(),
@@ -191,17 +242,18 @@ fn read_class_folders(path: &Path) -> Result<Found> {
         |folder: &PathBuf| folder.file_name().and_then(|name| name.to_str()).map_or(Role::Whole, role);
     let of = |wanted| folders.iter().find(|folder| role_of(folder) == wanted);
     let (Some(train), Some(test)) = (of(Role::Train), of(Role::Test)) else {
-        return Ok(Found::Whole(folder::read(path)?));
+        return Ok(Found::Whole(folder::read(path, reading)?));
     };
     if let Some(other) = folders.iter().find(|folder| role_of(folder) == Role::Whole) {
         bail!("{} is neither train, val nor test, beside folders that are", other.display());
     }
-    let validation = of(Role::Validation).map(|folder| folder::read(folder)).transpose()?;
-    together(path, folder::read(train)?, validation, folder::read(test)?)
+    let part = |folder: &PathBuf| folder::read(folder, reading);
+    let validation = of(Role::Validation).map(part).transpose()?;
+    together(path, part(train)?, validation, part(test)?)
 }
 
 /// Reads the files of one part.
-fn read_part(place: &Path, pieces: &[Piece]) -> Result<Samples> {
+fn read_part(place: &Path, pieces: &[Piece], reading: &Reading) -> Result<Samples> {
     let one = |holds| {
         let mut found = pieces.iter().filter(|piece| piece.holds == holds);
         let (first, second) = (found.next(), found.next());
@@ -220,6 +272,10 @@ fn read_part(place: &Path, pieces: &[Piece]) -> Result<Samples> {
         (None, Some(all)) => {
             return match all.format {
                 Format::Npz => npz::read(&all.path),
+                Format::Csv if list::is_here(&all.path)? => match list::read(&all.path, reading)? {
+                    Found::Whole(samples) => Ok(samples),
+                    Found::Parts(_) => bail!("{} has parts, but is one itself", all.path.display()),
+                },
                 Format::Csv => table::read(&all.path),
                 _ => tensors::read(&all.path),
             };
@@ -288,13 +344,10 @@ fn together(
                 order.binary_search(&part.classes[label as usize]).unwrap_or_else(|at| at) as i64
             };
             let stored = part.labels.iter().map(place).collect();
-            let renumbered =
-                Samples::new(shape, std::mem::take(&mut part.values), stored)?.with_names(&order)?;
-            let groups = part.groups.take();
-            **part = Samples { groups, ..renumbered };
+            **part = part.clone().relabelled(stored)?.with_names(&order)?;
         }
     }
-    Ok(Found::Parts(Box::new(Parts { train, validation, test })))
+    Ok(Found::Parts(Box::new(Parts { train, validation, test, queries: None })))
 }
 
 #[cfg(test)]

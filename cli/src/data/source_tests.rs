@@ -4,8 +4,9 @@ use super::super::bytes::tests::fold;
 use super::super::idx::tests::{idx_i16, idx_u8};
 use super::*;
 use crate::args::Part;
-use crate::config::DataConfig;
+use crate::config::{Config, DataConfig};
 use crate::data;
+use crate::recipe::Recipe;
 
 fn folder(files: &[(&str, Vec<u8>)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -18,21 +19,21 @@ fn folder(files: &[(&str, Vec<u8>)]) -> tempfile::TempDir {
 }
 
 fn whole(path: &Path) -> Samples {
-    match read(path).unwrap() {
+    match read(path, &Reading::default()).unwrap() {
         Found::Whole(samples) => samples,
         Found::Parts(_) => panic!("it has no parts"),
     }
 }
 
 fn parts(path: &Path) -> Parts {
-    match read(path).unwrap() {
+    match read(path, &Reading::default()).unwrap() {
         Found::Parts(parts) => *parts,
         Found::Whole(_) => panic!("it has parts"),
     }
 }
 
 fn error(path: &Path) -> String {
-    let error = format!("{:#}", read(path).unwrap_err());
+    let error = format!("{:#}", read(path, &Reading::default()).unwrap_err());
     assert!(!error.contains('\n'), "{error}");
     error
 }
@@ -77,14 +78,14 @@ fn idx_files_make_parts_with_groups() {
         ("evaluation-labels-idx1-short", idx_i16(&[500])),
         ("LICENSE", b"text".to_vec()),
     ]);
-    let Parts { train, validation, test } = parts(set.path());
-    assert_eq!((train.shape, &train.values[..]), ([2, 1, 1], &[1.0, 2.0, 3.0, 4.0][..]));
+    let Parts { train, validation, test, .. } = parts(set.path());
+    assert_eq!((train.shape, train.values()), ([2, 1, 1], &[1.0, 2.0, 3.0, 4.0][..]));
     assert_eq!((train.original, train.groups), (vec![300, 301], Some(vec![0, 1])));
     assert!(validation.is_none());
     assert_eq!((test.original, test.groups), (vec![500], None));
     // One of its files is that part alone.
     let part = whole(&set.path().join("evaluation-images-2x1-idx3-ubyte"));
-    assert_eq!(part.values, [5.0, 6.0]);
+    assert_eq!(part.values(), [5.0, 6.0]);
 }
 
 #[test]
@@ -94,8 +95,11 @@ fn named_classes_get_one_numbering_over_all_parts() {
         ("val.csv", b"3,c\n".to_vec()),
         ("test.csv", b"4,a\n".to_vec()),
     ]);
-    let Parts { train, validation, test } = parts(set.path());
-    assert_eq!((train.original, train.labels, train.values), (vec![3, 1], vec![1, 0], vec![1.0, 2.0]));
+    let Parts { train, validation, test, .. } = parts(set.path());
+    assert_eq!(
+        (&train.original[..], &train.labels[..], train.values()),
+        (&[3, 1][..], &[1, 0][..], &[1.0, 2.0][..])
+    );
     assert_eq!(train.classes, ["b", "d"]);
     assert_eq!((validation.unwrap().original, test.original), (vec![2], vec![0]));
     let all = data::load_all(set.path().to_str().unwrap(), Part::All).unwrap();
@@ -118,8 +122,8 @@ fn class_folders_may_lie_in_parts() {
     let set =
         folder(&[("train/b/0.png", image(1)), ("test/a/0.png", image(2)), ("README.md", b"text".to_vec())]);
     let Parts { train, test, .. } = parts(set.path());
-    assert_eq!((train.values, train.original), (vec![1.0], vec![1]));
-    assert_eq!((test.values, test.classes), (vec![2.0], vec!["a".to_owned()]));
+    assert_eq!((train.values(), &train.original[..]), (&[1.0][..], &[1][..]));
+    assert_eq!((test.values(), &test.classes[..]), (&[2.0][..], &["a".to_owned()][..]));
     assert_eq!(whole(&set.path().join("train")).classes, ["b"]);
 }
 
@@ -188,7 +192,7 @@ fn the_shared_sets_are_read_whole() {
         eprintln!("skipped: ../shared/data absent");
         return;
     }
-    let config = DataConfig { source: String::new(), validation: 0.1, test: 0.5, split_seed: 0 };
+    let config = DataConfig { validation: 0.1, ..Config::recipe(Recipe::Best).data };
     let load = |name: &str| data::load(shared.join(name).to_str().unwrap(), &config).unwrap();
     let classes =
         |set: &data::DataSet| [&set.train, &set.validation, &set.test].map(|part| part.classes.len());

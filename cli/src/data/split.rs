@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use nearfar_core::{Key, Stream, shuffle};
 
 use super::source::{Found, Parts};
@@ -26,12 +26,15 @@ enum Choice {
 
 /// Makes the three parts.
 pub(super) fn divide(found: Found, name: String, config: &DataConfig) -> Result<DataSet> {
-    let Parts { train, validation, test } = match found {
+    let Parts { train, validation, test, queries } = match found {
         Found::Parts(parts) => *parts,
         Found::Whole(samples) => hold_out_test(&samples, config)?,
     };
     can_teach(&train, "train")?;
-    can_teach(&test, "test")?;
+    match &queries {
+        Some(queries) => can_answer(&test, queries)?,
+        None => can_teach(&test, "test")?,
+    }
     let (train, validation) = match validation {
         Some(validation) => {
             can_teach(&validation, "validation")?;
@@ -40,7 +43,7 @@ pub(super) fn divide(found: Found, name: String, config: &DataConfig) -> Result<
         None => hold_out_validation(train, config)?,
     };
     can_teach(&train, "train")?;
-    Ok(DataSet { name, train, validation, test })
+    Ok(DataSet { name, train, validation, test, queries })
 }
 
 /// Splits a set by class; both parts must keep enough classes.
@@ -56,7 +59,12 @@ fn hold_out_test(samples: &Samples, config: &DataConfig) -> Result<Parts> {
          test"
     );
     let (held, kept) = choose(classes, held, config.split_seed, Choice::Test);
-    Ok(Parts { train: samples.of_classes(&kept), validation: None, test: samples.of_classes(&held) })
+    Ok(Parts {
+        train: samples.of_classes(&kept),
+        validation: None,
+        test: samples.of_classes(&held),
+        queries: None,
+    })
 }
 
 /// Splits training data, by group where there are two groups or more; a share too small for two classes holds out
@@ -116,9 +124,26 @@ fn can_teach(samples: &Samples, part: &str) -> Result<()> {
         samples.by_class().iter().any(|members| members.len() > 1),
         "every class of the {part} part has one sample; two of a class are needed to tell near from far"
     );
+    let first = samples.stored(0)?;
+    for index in 1..samples.count() {
+        if samples.stored(index)? != first {
+            return Ok(());
+        }
+    }
+    bail!("all samples of the {part} part are equal: there is nothing to tell apart")
+}
+
+/// A gallery needs two classes, one of them that of a query.
+fn can_answer(gallery: &Samples, queries: &Samples) -> Result<()> {
+    let classes = gallery.classes.len();
     ensure!(
-        samples.values.chunks_exact(samples.size()).any(|sample| sample != samples.sample(0)),
-        "all samples of the {part} part are equal: there is nothing to tell apart"
+        classes >= CLASSES_MIN,
+        "the gallery has {classes} class; {CLASSES_MIN} are needed to tell near from far"
+    );
+    let known: BTreeSet<i64> = gallery.original.iter().copied().collect();
+    ensure!(
+        queries.original.iter().any(|class| known.contains(class)),
+        "no query has a sample of its class in the gallery"
     );
     Ok(())
 }
@@ -126,6 +151,8 @@ fn can_teach(samples: &Samples, part: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
+    use crate::recipe::Recipe;
 
     /// `each` samples of one number in each of `classes` classes.
     fn samples(classes: usize, each: usize) -> Samples {
@@ -134,7 +161,7 @@ mod tests {
     }
 
     fn config(validation: f64, test: f64, split_seed: u64) -> DataConfig {
-        DataConfig { source: String::new(), validation, test, split_seed }
+        DataConfig { validation, test, split_seed, ..Config::recipe(Recipe::Best).data }
     }
 
     fn whole(samples: Samples, config: &DataConfig) -> Result<DataSet> {
@@ -153,7 +180,7 @@ mod tests {
         // A class takes its samples along: the value of each is its stored label.
         for part in [&set.train, &set.validation, &set.test] {
             for (i, &label) in part.labels.iter().enumerate() {
-                assert_eq!(part.values[i], part.original[i] as f32);
+                assert_eq!(part.values()[i], part.original[i] as f32);
                 assert_eq!(part.classes[label as usize], part.original[i].to_string());
             }
         }
@@ -171,8 +198,12 @@ mod tests {
         // Twelve classes in four groups of three.
         let train = samples(12, 2);
         let stored: Vec<i64> = train.original.iter().map(|label| 100 + label / 3).collect();
-        let parts =
-            Parts { train: train.with_groups(&stored).unwrap(), validation: None, test: samples(2, 2) };
+        let parts = Parts {
+            train: train.with_groups(&stored).unwrap(),
+            validation: None,
+            test: samples(2, 2),
+            queries: None,
+        };
         let set = divide(Found::Parts(Box::new(parts)), "name".into(), &config(0.25, 0.5, 0)).unwrap();
         assert_eq!((set.train.classes.len(), set.validation.classes.len()), (9, 3));
         let held = set.validation.groups.unwrap();

@@ -96,7 +96,7 @@ mod tests {
         for text in ["1,2,7\n3,4.5,-7\n", "a,b,c\n1,2,7\n3,4.5,-7", "1, 2, 7\r\n\r\n3, 4.5, -7\r\n"] {
             let samples = parse(text.as_bytes()).unwrap();
             assert_eq!(samples.shape, [1, 1, 2], "{text:?}");
-            assert_eq!(samples.values, [1.0, 2.0, 3.0, 4.5], "{text:?}");
+            assert_eq!(samples.values(), [1.0, 2.0, 3.0, 4.5], "{text:?}");
             assert_eq!((samples.original, samples.labels), (vec![7, -7], vec![1, 0]), "{text:?}");
         }
     }
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn a_column_named_label_is_the_label_wherever_it_is() {
         let samples = parse(&b"0,Label,1\n5,2,6\n"[..]).unwrap();
-        assert_eq!((samples.values, samples.original), (vec![5.0, 6.0], vec![2]));
+        assert_eq!((samples.values(), &samples.original[..]), (&[5.0, 6.0][..], &[2][..]));
     }
 
     #[test]
@@ -140,7 +140,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.csv.gz");
         std::fs::write(&path, bytes::tests::fold(b"1,2,0\n")).unwrap();
-        assert_eq!(read(&path).unwrap().values, [1.0, 2.0]);
+        assert_eq!(read(&path).unwrap().values(), [1.0, 2.0]);
         std::fs::write(&path, bytes::tests::fold(b"1,x,0\n")).unwrap();
         assert!(format!("{:#}", read(&path).unwrap_err()).contains("t.csv.gz: line 1"));
     }

@@ -1,7 +1,7 @@
 //! safetensors: inputs are `images`, `embeddings`, `features` or `x`, labels `labels` or `y`.
 //!
-//! The library checks that names, sizes and places fit each other and the file. Left out: types below a byte, and
-//! half precision.
+//! The library checks that names, sizes and places fit each other and the file. Left out: types of a byte and less but
+//! for whole numbers.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
-use super::npy::{Element, Number};
+use super::npy::{Element, Number, half};
 use super::{Samples, arrays, bytes};
 
 /// Reads a file; every error names it.
@@ -41,6 +41,9 @@ fn whole_numbers(named: &(&str, TensorView<'_>)) -> Result<Vec<i64>> {
 fn numbers<T: Element>((name, tensor): &(&str, TensorView<'_>)) -> Result<Vec<T>> {
     let read: fn([u8; 8]) -> Number = match tensor.dtype() {
         Dtype::F32 => |b| Number::F32(f32::from_le_bytes([b[0], b[1], b[2], b[3]])),
+        Dtype::F16 => |b| Number::F32(half(u16::from_le_bytes([b[0], b[1]]))),
+        // The upper half of a single.
+        Dtype::BF16 => |b| Number::F32(f32::from_le_bytes([0, 0, b[0], b[1]])),
         Dtype::F64 => |b| Number::F64(f64::from_le_bytes(b)),
         Dtype::I8 => |b| Number::Int(i64::from(b[0] as i8)),
         Dtype::I16 => |b| Number::Int(i64::from(i16::from_le_bytes([b[0], b[1]]))),
@@ -48,7 +51,7 @@ fn numbers<T: Element>((name, tensor): &(&str, TensorView<'_>)) -> Result<Vec<T>
         Dtype::I64 => |b| Number::Int(i64::from_le_bytes(b)),
         // Bytes beyond the width are zero.
         Dtype::U8 | Dtype::U16 | Dtype::U32 | Dtype::U64 => |b| Number::Uint(u64::from_le_bytes(b)),
-        other => bail!("`{name}` has type {other}; F32, F64 and integers can be read"),
+        other => bail!("`{name}` has type {other}; F16, BF16, F32, F64 and integers can be read"),
     };
     let width = tensor.dtype().bitsize() / 8;
     let per_row = tensor.shape().iter().skip(1).product::<usize>().max(1);
@@ -106,8 +109,19 @@ mod tests {
             ("labels", Dtype::I16, &[2], &[0xFF, 0xFF, 3, 0]),
         ]))
         .unwrap();
-        assert_eq!((samples.shape, &samples.values[..]), ([1, 1, 2], &[0.5, -1.0, 2.0, 3.0][..]));
+        assert_eq!((samples.shape, samples.values()), ([1, 1, 2], &[0.5, -1.0, 2.0, 3.0][..]));
         assert_eq!(samples.original, [-1, 3]);
+    }
+
+    #[test]
+    fn halves_of_both_kinds_are_read() {
+        for (dtype, one) in [(Dtype::F16, 0x3C00_u16), (Dtype::BF16, 0x3F80)] {
+            let data: Vec<u8> = [one, one | 0x8000].iter().flat_map(|bits| bits.to_le_bytes()).collect();
+            let samples =
+                parse(&file(&[("features", dtype, &[2, 1], &data), ("y", Dtype::U8, &[2], &[1, 2])]))
+                    .unwrap();
+            assert_eq!(samples.values(), [1.0, -1.0], "{dtype}");
+        }
     }
 
     #[test]
@@ -127,7 +141,7 @@ mod tests {
             error(&file(&[x, ("y", Dtype::F32, &[2], &good)])).contains("value 0 is 0.5: a whole number")
         );
         assert!(error(&file(&[x, ("y", Dtype::U8, &[1, 2], &[1, 2])])).contains("[1, 2]; [N] is needed"));
-        assert!(error(&file(&[("x", Dtype::BF16, &[2, 1], &[0; 4]), labels])).contains("type BF16"));
+        assert!(error(&file(&[("x", Dtype::F8_E4M3, &[2, 1], &[0; 2]), labels])).contains("type F8_E4M3"));
         assert!(error(&file(&[("x", Dtype::U8, &[2], &[0; 2]), labels])).contains("sizes [2]"));
         assert!(error(&file(&[("x", Dtype::U8, &[0, 2], &[]), labels])).contains("no values"));
     }

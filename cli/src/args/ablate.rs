@@ -1,10 +1,10 @@
-//! What `ablate` can be told.
+//! Options of `ablate`.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Preset;
+use crate::ablate::Preset;
 use crate::config::{LossKind, SamplerKind};
 use crate::number::positive;
 

@@ -87,4 +87,10 @@ pub struct EmbedPairsArgs {
     /// What `calibrate` saved. Default: calibration.json in the run folder.
     #[arg(long, value_name = "C.json", requires = "pairs")]
     pub calibration: Option<PathBuf>,
+    /// A list of pairs of LFW (pairs.txt, pairsDevTest.txt) to look up among what is embedded.
+    #[arg(long, value_name = "pairs.txt", requires = "pairs_tsv")]
+    pub lfw_pairs: Option<PathBuf>,
+    /// Those pairs as verify reads them: fold, i, j, same.
+    #[arg(long, value_name = "P.tsv", requires = "lfw_pairs")]
+    pub pairs_tsv: Option<PathBuf>,
 }

@@ -1,0 +1,4 @@
+//! The law `pictures`; see `src/lib.rs`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| nearfar_fuzz::pictures(data));
