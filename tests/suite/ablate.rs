@@ -23,7 +23,8 @@ fn prepared() -> TempDir {
 
 fn options<'a>(more: &[&'a str]) -> Vec<&'a str> {
     let shared = ["ablate", "--config", "c.toml", "--losses", "margin,npair", "--threads", "1"];
-    [&shared, &["--samplers", "uniform,distance-weighted", "--seeds", "2", "--out", "grid"], more].concat()
+    [&shared[..], &["--samplers", "uniform,distance-weighted", "--seeds", "2", "--out", "grid"], more]
+        .concat()
 }
 
 /// The lines of `table.csv` without the CPU seconds, their last column.

@@ -148,7 +148,7 @@ fn a_trained_run_is_exported_as_embed_uses_it() {
         assert_eq!((sizes(&graph.input[0]), sizes(&graph.output[0])), (vec![0, 28, 28, 1], vec![0, 8]));
         let samples = data::load_all("kana", Part::Test).unwrap();
         let wanted = npy::read_matrix::<f64>(&at.join("E.npy")).unwrap();
-        let values = samples.values[..12 * 784].iter().map(|&v| v.into()).collect();
+        let values = samples.values()[..12 * 784].iter().map(|&v| v.into()).collect();
         let got = run(&graph, Array { sizes: vec![12, 28, 28, 1], values });
         for (got, wanted) in got.values.iter().zip(&wanted.values) {
             assert!((got - wanted).abs() < 1e-5, "{name}: {got} {wanted}");

@@ -159,3 +159,20 @@ pub struct TrainArgs {
     #[arg(long, value_enum, help_heading = "Choice of negatives")]
     pub empty: Option<EmptyKind>,
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::SETTLED;
+    use crate::args::Cli;
+
+    #[test]
+    fn a_resumed_run_refuses_every_option_that_would_change_it() {
+        let command = Cli::command();
+        let train = command.find_subcommand("train").unwrap();
+        for argument in train.get_arguments().filter(|argument| argument.get_id() != "resume") {
+            assert!(SETTLED.contains(&argument.get_id().as_str()), "--{}", argument.get_id());
+        }
+    }
+}
