@@ -395,12 +395,42 @@ pub struct AugmentConfig {
     pub scale: f64,
     /// Shear: 0.1 moves the top by a tenth of the height.
     pub shear: f64,
-    /// Elastic distortion: 0.1 pulls parts of the image apart by up to a tenth of its smaller side.
-    pub elastic: f64,
+    /// Elastic distortion: 0.1 pulls parts of the image apart by up to a tenth of its smaller side; `auto` by how often
+    /// the run shows each sample.
+    pub elastic: Elastic,
     /// Share of the samples that are turned, scaled, sheared and distorted; the others stay sharp.
     pub share: f64,
     /// Share of the classes of a batch that are turned by right angles or mirrored, each as a whole: new classes.
     pub symmetry: f64,
+}
+
+/// Reach of the elastic distortion.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "auto or a share of the side is needed")]
+pub enum Elastic {
+    /// A name.
+    Named(ElasticName),
+    /// A share of the smaller side.
+    Number(f64),
+}
+
+/// Reach of the elastic distortion, by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ElasticName {
+    /// By how often the run shows each sample.
+    Auto,
+}
+
+impl Elastic {
+    /// The share; 0 as long as `auto` has not been [settled](crate::plan::settle).
+    #[must_use]
+    pub const fn reach(self) -> f64 {
+        match self {
+            Self::Named(ElasticName::Auto) => 0.0,
+            Self::Number(share) => share,
+        }
+    }
 }
 
 /// How long, and how often to look.

@@ -55,7 +55,7 @@ const NOTES: [(&str, &str); 50] = [
     ("augment.rotation", "degrees, each way"),
     ("augment.scale", "0.1 is 10 % up or down"),
     ("augment.shear", "0.1 moves the top by a tenth of the height"),
-    ("augment.elastic", "0.1 pulls parts of the image apart by up to a tenth of its side"),
+    ("augment.elastic", "0.1 pulls parts of the image apart by a tenth of its side; auto: by passes"),
     ("augment.share", "of samples that are turned, scaled, sheared and distorted; the others stay sharp"),
     ("augment.symmetry", "share of classes turned or mirrored as wholes: new classes"),
     ("train.steps", "0 chooses them by the number of training samples"),

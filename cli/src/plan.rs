@@ -8,9 +8,9 @@ use nearfar_core::{
 };
 
 use crate::config::{
-    BatchConfig, BoundaryMode, Config, Dimension, EmptyKind, Far, FarName, LossConfig, LossKind, ModelConfig,
-    ModelKind, OptimizerConfig, OptimizerKind, PenaltyKind, ReductionKind, SamplerConfig, SamplerKind,
-    SmallClasses, TrainConfig,
+    BatchConfig, BoundaryMode, Config, Dimension, Elastic, ElasticName, EmptyKind, Far, FarName, LossConfig,
+    LossKind, ModelConfig, ModelKind, OptimizerConfig, OptimizerKind, PenaltyKind, ReductionKind,
+    SamplerConfig, SamplerKind, SmallClasses, TrainConfig,
 };
 use crate::model;
 
@@ -134,20 +134,32 @@ pub fn check_beside(config: &Config, mistakes: Vec<String>) -> Result<()> {
     errors.range("augment.rotation", augment.rotation, 0.0, 180.0);
     errors.range("augment.scale", augment.scale, 0.0, 0.9);
     errors.range("augment.shear", augment.shear, 0.0, 0.9);
-    errors.range("augment.elastic", augment.elastic, 0.0, 0.5);
+    errors.range("augment.elastic", augment.elastic.reach(), 0.0, 0.5);
     errors.range("augment.share", augment.share, 0.0, 1.0);
     errors.range("augment.symmetry", augment.symmetry, 0.0, 1.0);
     errors.finish()
 }
 
-/// Fills in the steps and looks that a run file leaves open, for so many training samples.
-pub fn settle(train: &mut TrainConfig, samples: usize) {
+/// Reach of the elastic distortion where a run shows each sample [`MANY_PASSES`] times or more.
+const ELASTIC: f64 = 0.105;
+
+/// Passes over the data from which a network learns the samples by heart unless they vary more.
+const MANY_PASSES: f64 = 40.0;
+
+/// Fills in what a run file leaves to the number of training samples: steps, looks, and the elastic distortion.
+pub fn settle(config: &mut Config, samples: usize) {
+    let Config { train, augment, batch, .. } = config;
     if train.steps == 0 {
-        // More data deserve more steps, but far fewer than in proportion: 450 for 1000 samples, 1220 for 20000.
-        train.steps = (45.0 * (samples as f64).cbrt()).round() as u32;
+        // More data deserve more steps, but far fewer than in proportion: 550 for 1000 samples, 1300 for 20000.
+        train.steps = (77.0 * (samples as f64).powf(0.285)).round() as u32;
     }
     if train.every == 0 {
         train.every = train.steps.div_ceil(6);
+    }
+    if augment.elastic == Elastic::Named(ElasticName::Auto) {
+        let shown = f64::from(train.steps) * (batch.classes * batch.per_class) as f64;
+        let many = shown >= MANY_PASSES * samples as f64;
+        augment.elastic = Elastic::Number(if many { ELASTIC } else { 0.0 });
     }
 }
 
@@ -274,12 +286,18 @@ mod tests {
     }
 
     #[test]
-    fn open_steps_are_settled_and_given_ones_stay() {
-        let mut train = TrainConfig { steps: 0, every: 0 };
-        settle(&mut train, 1000);
-        assert_eq!((train.steps, train.every), (450, 75)); // 45 times the cube root
-        settle(&mut train, 20_000);
-        assert_eq!((train.steps, train.every), (450, 75));
+    fn what_is_open_is_settled_and_what_is_given_stays() {
+        let settled = |change: fn(&mut Config), samples| {
+            let mut config = Config::recipe(Recipe::Best);
+            change(&mut config);
+            settle(&mut config, samples);
+            (config.train.steps, config.train.every, config.augment.elastic.reach())
+        };
+        assert_eq!(settled(|_| (), 1000), (551, 92, 0.105)); // 77 * 1000^0.285; 88 passes of 160 a step
+        assert_eq!(settled(|_| (), 20_000), (1295, 216, 0.0)); // 10 passes
+        assert_eq!(settled(|c| c.train.steps = 5000, 20_000), (5000, 834, 0.105)); // 40 passes
+        assert_eq!(settled(|c| c.train.every = 7, 20_000), (1295, 7, 0.0));
+        assert_eq!(settled(|c| c.augment.elastic = Elastic::Number(0.2), 20_000).2, 0.2);
     }
 
     #[test]

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{
     AugmentConfig, BatchConfig, BoundaryConfig, BoundaryMode, Config, DataConfig, Dimension, DimensionName,
-    EmptyKind, Far, LossConfig, LossKind, ModelConfig, ModelKind, OptimizerConfig, OptimizerKind,
-    PenaltyKind, ReductionKind, SamplerConfig, SamplerKind, SmallClasses, TrainConfig,
+    Elastic, ElasticName, EmptyKind, Far, LossConfig, LossKind, ModelConfig, ModelKind, OptimizerConfig,
+    OptimizerKind, PenaltyKind, ReductionKind, SamplerConfig, SamplerKind, SmallClasses, TrainConfig,
 };
 
 /// Where the numbers of a run start from.
@@ -81,7 +81,7 @@ impl Config {
                 rotation: 10.0,
                 scale: 0.1,
                 shear: 0.1,
-                elastic: 0.125,
+                elastic: Elastic::Named(ElasticName::Auto),
                 share: 0.5,
                 symmetry: 0.0,
             },
@@ -114,7 +114,7 @@ impl Config {
                     rotation: 0.0,
                     scale: 0.0,
                     shear: 0.0,
-                    elastic: 0.0,
+                    elastic: Elastic::Number(0.0),
                     share: 0.5,
                     symmetry: 0.0,
                 },

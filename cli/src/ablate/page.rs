@@ -83,24 +83,34 @@ fn distinct<'t>(rows: &'t [Row], of: impl Fn(&'t Row) -> &'t str) -> Vec<&'t str
     seen
 }
 
-/// The cells of a matrix, rows by columns; empty where the grid has none.
-fn matrix(
-    table: &Table,
-    value: impl Fn(&Row) -> Mean,
-) -> (Vec<&str>, Vec<(&str, Vec<Option<(String, bool)>>)>) {
-    let columns = distinct(&table.rows, |row| &row.column);
-    let best = table.best.map(|at| &table.rows[at].cell);
-    let lines = distinct(&table.rows, |row| &row.row)
-        .into_iter()
-        .map(|line| {
-            let cell = |column: &&str| {
-                let row = table.rows.iter().find(|row| row.row == line && row.column == *column)?;
-                Some((plus_minus(value(row)), Some(&row.cell) == best))
-            };
-            (line, columns.iter().map(cell).collect())
-        })
-        .collect();
-    (columns, lines)
+/// Means by row and column of the grid.
+struct Matrix<'t> {
+    columns: Vec<&'t str>,
+    lines: Vec<(&'t str, Vec<Option<Shown>>)>,
+}
+
+/// A mean as it is printed, and whether it is the best cell's.
+struct Shown {
+    text: String,
+    best: bool,
+}
+
+impl<'t> Matrix<'t> {
+    fn of(table: &'t Table, value: impl Fn(&Row) -> Mean) -> Self {
+        let columns = distinct(&table.rows, |row| &row.column);
+        let best = table.best.map(|at| &table.rows[at].cell);
+        let lines = distinct(&table.rows, |row| &row.row)
+            .into_iter()
+            .map(|line| {
+                let cell = |column: &&str| {
+                    let row = table.rows.iter().find(|row| row.row == line && row.column == *column)?;
+                    Some(Shown { text: plus_minus(value(row)), best: Some(&row.cell) == best })
+                };
+                (line, columns.iter().map(cell).collect())
+            })
+            .collect();
+        Self { columns, lines }
+    }
 }
 
 /// The columns of the table cell by cell.
@@ -127,14 +137,14 @@ fn line(row: &Row) -> [String; 8] {
 #[must_use]
 pub fn markdown(table: &Table) -> String {
     let mut text = String::from("Recall@1 on unseen classes, mean over seeds ± standard error.\n\n");
-    let (columns, lines) = matrix(table, |row| row.recall_1);
+    let Matrix { columns, lines } = Matrix::of(table, |row| row.recall_1);
     text += &format!("| | {} |\n|---|{}\n", columns.join(" | "), "---|".repeat(columns.len()));
     for (name, cells) in lines {
         let cells: Vec<String> = cells
             .into_iter()
             .map(|cell| match cell {
-                Some((text, true)) => format!("**{text}**"),
-                Some((text, false)) => text,
+                Some(Shown { text, best: true }) => format!("**{text}**"),
+                Some(Shown { text, best: false }) => text,
                 None => String::new(),
             })
             .collect();
@@ -222,7 +232,7 @@ pre { overflow-x: auto; font-size: 13px; }
 ";
 
 fn matrix_table(table: &Table, value: impl Fn(&Row) -> Mean) -> Markup {
-    let (columns, lines) = matrix(table, value);
+    let Matrix { columns, lines } = Matrix::of(table, value);
     html! {
         table {
             tr { th { } @for column in &columns { th { (column) } } }
@@ -232,8 +242,8 @@ fn matrix_table(table: &Table, value: impl Fn(&Row) -> Mean) -> Markup {
                     @for cell in cells {
                         td {
                             @match cell {
-                                Some((text, true)) => b { (text) },
-                                Some((text, false)) => (text),
+                                Some(Shown { text, best: true }) => b { (text) },
+                                Some(Shown { text, best: false }) => (text),
                                 None => "",
                             }
                         }

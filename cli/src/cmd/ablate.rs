@@ -86,7 +86,7 @@ fn base(args: &AblateArgs) -> Result<Config> {
 /// The cells that were asked for, each looked at before the first runs.
 fn cells(args: &AblateArgs, base: &Config, samples: usize) -> Result<Vec<Cell>> {
     let mut base = base.clone();
-    plan::settle(&mut base.train, samples);
+    plan::settle(&mut base, samples);
     let cells = if args.losses.is_empty() {
         args.preset.unwrap_or(Preset::Paper).cells(&base)
     } else {

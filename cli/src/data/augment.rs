@@ -12,7 +12,7 @@
 use anyhow::{Result, ensure};
 use nearfar_core::Key;
 
-use super::elastic::Elastic;
+use super::elastic::Sheet;
 use crate::config::AugmentConfig;
 
 /// Ranges of variation for samples of one shape; vectors are left as they are.
@@ -28,10 +28,11 @@ use crate::config::AugmentConfig;
 /// square; of the four of the rectangle if the sides differ.
 ///
 /// ```
-/// use nearfar::config::AugmentConfig;
+/// use nearfar::config::{AugmentConfig, Elastic};
 /// use nearfar::data::augment::Augmentation;
 /// use nearfar_core::{Key, Stream};
-/// let config = AugmentConfig { shift: 2, rotation: 10.0, scale: 0.1, shear: 0.0, elastic: 0.1, share: 0.5, symmetry: 0.5 };
+/// let elastic = Elastic::Number(0.1);
+/// let config = AugmentConfig { shift: 2, rotation: 10.0, scale: 0.1, shear: 0.0, elastic, share: 0.5, symmetry: 0.5 };
 /// let augmentation = Augmentation::new(&config, [28, 28, 1])?;
 /// let (image, mut out) = (vec![7.0; 28 * 28], vec![0.0; 28 * 28]);
 /// augmentation.apply(Key::new(0, Stream::Augment, 1), [0, 0], &image, &mut out);
@@ -73,6 +74,7 @@ impl Augmentation {
     /// most 1/2, share and symmetry shares.
     pub fn new(config: &AugmentConfig, shape: [usize; 3]) -> Result<Self> {
         let &AugmentConfig { shift, rotation, scale, shear, elastic, share, symmetry } = config;
+        let elastic = elastic.reach();
         let [height, width, _] = shape;
         let is_vector = height == 1 && width == 1;
         let side = height.min(width);
@@ -125,7 +127,7 @@ impl Augmentation {
         let (sin, cos) = within(self.rotation, 2).sin_cos();
         let grow = 1.0 + within(self.scale, 3);
         let shear = within(self.shear, 4);
-        let sheet = (on * self.elastic > 0.0).then(|| Elastic::draw(key, place, 8, self.elastic));
+        let sheet = (on * self.elastic > 0.0).then(|| Sheet::draw(key, place, 8, self.elastic));
         let fill = border_mean(raw, self.shape);
         let (middle_y, middle_x) = ((height as f64 - 1.0) / 2.0, (width as f64 - 1.0) / 2.0);
         for y in 0..height {
@@ -201,13 +203,14 @@ mod tests {
     use nearfar_core::Stream;
 
     use super::*;
+    use crate::config::Elastic;
 
     const NONE: AugmentConfig = AugmentConfig {
         shift: 0,
         rotation: 0.0,
         scale: 0.0,
         shear: 0.0,
-        elastic: 0.0,
+        elastic: Elastic::Number(0.0),
         share: 1.0,
         symmetry: 0.0,
     };
@@ -249,7 +252,7 @@ mod tests {
             rotation: 10.0,
             scale: 0.1,
             shear: 0.1,
-            elastic: 0.1,
+            elastic: Elastic::Number(0.1),
             share: 1.0,
             symmetry: 0.5,
         };
@@ -263,7 +266,7 @@ mod tests {
             rotation: 10.0,
             scale: 0.1,
             shear: 0.1,
-            elastic: 0.1,
+            elastic: Elastic::Number(0.1),
             share: 1.0,
             symmetry: 0.5,
         };
@@ -317,7 +320,7 @@ mod tests {
 
     #[test]
     fn a_pull_moves_a_dot_by_no_more_than_its_reach_and_each_dot_by_its_own() {
-        let config = AugmentConfig { elastic: 0.1, ..NONE };
+        let config = AugmentConfig { elastic: Elastic::Number(0.1), ..NONE };
         let moved: Vec<[f64; 2]> = (0..40)
             .map(|item| {
                 let [_, down, right] = centre(&varied(&config, [21, 21, 1], 0, item, &dot(0, 0)));
@@ -372,7 +375,7 @@ mod tests {
             rotation: 180.0,
             scale: 0.5,
             shear: 0.5,
-            elastic: 0.1,
+            elastic: Elastic::Number(0.1),
             share: 1.0,
             symmetry: 0.5,
         };
@@ -391,7 +394,7 @@ mod tests {
             rotation: 90.0,
             scale: 0.5,
             shear: 0.5,
-            elastic: 0.1,
+            elastic: Elastic::Number(0.1),
             share: 1.0,
             symmetry: 0.5,
         };
@@ -409,7 +412,7 @@ mod tests {
                 AugmentConfig { rotation: bad, ..NONE },
                 AugmentConfig { scale: bad, ..NONE },
                 AugmentConfig { shear: bad, ..NONE },
-                AugmentConfig { elastic: bad, ..NONE },
+                AugmentConfig { elastic: Elastic::Number(bad), ..NONE },
                 AugmentConfig { share: bad, ..NONE },
                 AugmentConfig { symmetry: bad, ..NONE },
             ] {

@@ -15,13 +15,13 @@ const GRID: usize = 4;
 /// pull ~ uniform in ±reach, each point and direction by itself
 /// ```
 #[derive(Clone, Debug)]
-pub(super) struct Elastic {
+pub(super) struct Sheet {
     pulls: [[[f64; 2]; GRID]; GRID],
 }
 
 /// The pulls along one row of pixels.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ElasticRow([[f64; 2]; GRID]);
+pub(super) struct SheetRow([[f64; 2]; GRID]);
 
 /// Cell of the grid in which a pixel lies, and how far into it.
 fn cell(pixel: usize, side: usize) -> (usize, f64) {
@@ -34,7 +34,7 @@ fn between(a: [f64; 2], b: [f64; 2], share: f64) -> [f64; 2] {
     [a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share]
 }
 
-impl Elastic {
+impl Sheet {
     /// A sheet for the sample at `place`, from the `2 * 16` numbers that follow index `first`.
     pub(super) fn draw(key: Key, place: u32, first: u32, reach: f64) -> Self {
         let mut index = first;
@@ -48,13 +48,13 @@ impl Elastic {
     }
 
     /// Row `y` of `height`, at least 2.
-    pub(super) fn row(&self, y: usize, height: usize) -> ElasticRow {
+    pub(super) fn row(&self, y: usize, height: usize) -> SheetRow {
         let (top, share) = cell(y, height);
-        ElasticRow(std::array::from_fn(|x| between(self.pulls[top][x], self.pulls[top + 1][x], share)))
+        SheetRow(std::array::from_fn(|x| between(self.pulls[top][x], self.pulls[top + 1][x], share)))
     }
 }
 
-impl ElasticRow {
+impl SheetRow {
     /// `[across, down]` at pixel `x` of `width`, at least 2.
     pub(super) fn at(&self, x: usize, width: usize) -> [f64; 2] {
         let (left, share) = cell(x, width);
@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn the_sheet_goes_through_its_pulls_and_is_straight_between_them() {
         let key = Key::new(3, Stream::Augment, 1);
-        let sheet = Elastic::draw(key, 7, 10, 2.0);
+        let sheet = Sheet::draw(key, 7, 10, 2.0);
         let drawn = |index| 2.0 * (2.0 * key.uniform(7, index) - 1.0);
         // 13 pixels: points of the grid at 0, 4, 8 and 12.
         let at = |y: usize, x: usize| sheet.row(y, 13).at(x, 13);
@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn no_pull_is_longer_than_its_reach() {
         for place in 0..100 {
-            let sheet = Elastic::draw(Key::new(0, Stream::Augment, 0), place, 8, 1.5);
+            let sheet = Sheet::draw(Key::new(0, Stream::Augment, 0), place, 8, 1.5);
             for pixel in 0..25 {
                 assert!(sheet.row(pixel, 25).at(24 - pixel, 25).iter().all(|pull| pull.abs() <= 1.5));
             }

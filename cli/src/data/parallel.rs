@@ -12,11 +12,11 @@ use anyhow::{Error, Result};
 /// by then, so the first error does not depend on the threads.
 pub(super) fn for_each<P: Send>(
     workers: usize,
-    pieces: impl Iterator<Item = P> + Send,
+    mut pieces: impl Iterator<Item = P> + Send,
     work: impl Fn(P) -> Result<()> + Sync,
 ) -> Result<()> {
     if workers < 2 {
-        return pieces.map(work).collect();
+        return pieces.try_for_each(work);
     }
     let queue = Mutex::new(pieces.enumerate());
     let failed: Mutex<Option<(usize, Error)>> = Mutex::new(None);

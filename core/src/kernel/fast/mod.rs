@@ -1,4 +1,4 @@
-//! The standard CPU backend: SIMD and threads. All products run on one kernel ([`tile`]).
+//! The standard CPU backend: SIMD and threads. All products run on one kernel (`tile`).
 //!
 //! The same bits for any number of threads: work is cut by shape, results are joined in order.
 
