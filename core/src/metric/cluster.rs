@@ -11,11 +11,15 @@ use crate::kernel::{Backend, SearchView};
 use crate::math::ln_gamma;
 use crate::rng::Key;
 
-/// Rounds after which k-means stops if it has not settled.
-const ROUNDS: usize = 100;
+/// Rounds after which k-means stops if it has not settled; what is left then moves few rows.
+const ROUNDS: usize = 25;
+
+/// Rows looked at for each centre when the start is chosen: more of them find no better one.
+const ROWS_A_CENTRE: usize = 32;
 
 /// Assigns each of the `[N, dim]` rows of `x` to one of `k` clusters (at most N, at least 1): k-means++ start by
-/// `key`, then Lloyd's steps until nothing moves.
+/// `key`, among every s-th row where there are more than 32 a cluster; then Lloyd's steps until nothing moves, 25 at
+/// most.
 ///
 /// A cluster that runs empty takes the row that is farthest from its own centre. The same result on every backend
 /// but for ties within rounding.
@@ -63,8 +67,9 @@ pub fn k_means<T: Scalar, B: Backend<T>>(
 /// Centres far from each other: each next one is a row drawn with probability proportional to its squared distance
 /// from those that are there.
 fn start<T: Scalar>(x: &[T], dim: usize, k: usize, key: Key) -> Vec<T> {
-    let count = x.len() / dim;
-    let row = |i: usize| &x[i * dim..][..dim];
+    let stride = (x.len() / dim / (ROWS_A_CENTRE * k)).max(1);
+    let count = x.len() / dim / stride;
+    let row = |i: usize| &x[i * stride * dim..][..dim];
     let mut centres = row(key.below(0, 0, count)).to_vec();
     let mut nearest = alloc::vec![f64::INFINITY; count];
     for centre in 1..k {
@@ -211,9 +216,9 @@ impl Agreement {
         let largest = count as usize;
         let ln_factorial: Vec<f64> = (0..=largest).map(|n| ln_gamma(n as f64 + 1.0)).collect();
         let mut sum = 0.0;
-        for &a in &self.rows {
-            for &b in &self.columns {
-                let (a, b) = (a as usize, b as usize);
+        // Clusters of one size have one expectation.
+        for (a, rows) in sizes(&self.rows) {
+            for &(b, columns) in &sizes(&self.columns) {
                 let fixed =
                     ln_factorial[a] + ln_factorial[b] + ln_factorial[largest - a] + ln_factorial[largest - b]
                         - ln_factorial[largest];
@@ -224,7 +229,8 @@ impl Agreement {
                         - ln_factorial[b - n]
                         - ln_factorial[largest + n - a - b];
                     let share = n as f64 / count;
-                    sum += share
+                    sum += (rows * columns) as f64
+                        * share
                         * Scalar::ln(share * count * count / (a * b) as f64)
                         * Scalar::exp(ln_probability);
                 }
@@ -244,6 +250,13 @@ fn dense(labels: &[u32]) -> (Vec<u32>, Vec<u32>) {
     let mut sizes = alloc::vec![0; distinct.len()];
     dense.iter().for_each(|&label| sizes[label as usize] += 1);
     (sizes, dense)
+}
+
+/// Each size with how often it is there.
+fn sizes(of: &[u32]) -> Vec<(usize, usize)> {
+    let mut sorted = of.to_vec();
+    sorted.sort_unstable();
+    sorted.chunk_by(|a, b| a == b).map(|alike| (alike[0] as usize, alike.len())).collect()
 }
 
 /// Entropy in nats of cluster sizes.

@@ -17,8 +17,8 @@ const PLAIN: core::ops::RangeInclusive<f64> = 1e-28..=1e36;
 /// Candidates listed beyond those of interest: room for the horizon to lie behind them.
 const SPARE: usize = 8;
 
-/// Indices that are listed at once, 16 MB.
-const LISTED: usize = 1 << 22;
+/// Indices that are listed at once, 32 MB.
+const LISTED: usize = 1 << 23;
 
 /// Rows of numbers with the class of each.
 #[derive(Clone, Copy, Debug)]
@@ -77,6 +77,30 @@ pub fn match_ranks<B: Backend<f32>>(
         false => f64::INFINITY,
     };
 
+    let judged = |query: usize| Judged {
+        label: queries.labels[query],
+        itself: itself.then_some(query),
+        row: queries.row(dim, query),
+        among,
+        matches: matches[query],
+        depth: depth.max(matches[query]),
+    };
+
+    // All at once among themselves: each product then serves both its ends.
+    let most_matches = matches.iter().copied().max().unwrap_or(0);
+    let k = (depth.max(most_matches) + SPARE).min(total.saturating_sub(1));
+    if itself && k > 0 && count.saturating_mul(k) <= LISTED {
+        let all = buffer_of(among.rows)?;
+        let search = SearchView { embeddings: &all, labels: among.labels, count: total };
+        let lists = backend.nearest(dim, k, search, None)?;
+        let mut ranks = MatchRanks::default();
+        for (query, list) in lists.chunks_exact(k).enumerate() {
+            let judged = judged(query);
+            judged.push(list, k + 1 == total, rounding * (squares[query] + most), &mut ranks);
+        }
+        return Ok(ranks);
+    }
+
     // Queries with as many matches side by side, since each part is listed to one depth.
     let mut order: Vec<usize> = (0..count).collect();
     order.sort_by_key(|&query| matches[query]);
@@ -94,16 +118,8 @@ pub fn match_ranks<B: Backend<f32>>(
         let asked = SearchView { embeddings: &buffer_of(&rows)?, labels: &labels, count: part.len() };
         let lists = backend.nearest(dim, k, asked, Some(search))?;
         for (&query, list) in part.iter().zip(lists.chunks_exact(k.max(1))) {
-            let judged = Judged {
-                label: queries.labels[query],
-                itself: itself.then_some(query),
-                row: queries.row(dim, query),
-                among,
-                matches: matches[query],
-                depth: depth.max(matches[query]),
-            };
             place[query] = found.count();
-            judged.push(list, rounding * (squares[query] + most), &mut found);
+            judged(query).push(list, k == total, rounding * (squares[query] + most), &mut found);
         }
     }
     let mut ranks = MatchRanks::default();
@@ -133,18 +149,18 @@ struct Judged<'a> {
 }
 
 impl Judged<'_> {
-    /// Adds the places of this query to `ranks`. `list` are its nearest candidates by distances whose squares are off
-    /// by at most `rounding`.
-    fn push(&self, list: &[u32], rounding: f64, ranks: &mut MatchRanks) {
+    /// Adds the places of this query to `ranks`. `list` are its nearest candidates, or `all` of them, by distances whose
+    /// squares are off by at most `rounding`.
+    fn push(&self, list: &[u32], all: bool, rounding: f64, ranks: &mut MatchRanks) {
         if self.matches == 0 {
             return ranks.push(0, []);
         }
         let listed = || list.iter().map(|&j| j as usize).filter(|&j| Some(j) != self.itself);
         let distances: Vec<f64> = listed().map(|j| self.squared(j)).collect();
         let labels: Vec<u32> = listed().map(|j| self.among.labels[j]).collect();
-        let horizon = match list.len() < self.among.labels.len() {
-            true => distances.iter().fold(0.0, |most, &d| f64::max(most, d)) - 2.0 * rounding,
-            false => f64::INFINITY,
+        let horizon = match all {
+            true => f64::INFINITY,
+            false => distances.iter().fold(0.0, |most, &d| f64::max(most, d)) - 2.0 * rounding,
         };
         // Of a place before the horizon all that stands before it is known.
         let slack = tie_slack::<f64>();
@@ -249,7 +265,7 @@ mod tests {
         let among = Labeled { rows: &rows, labels: &labels };
         let judged = Judged { label: 0, itself: Some(0), row: &rows[..1], among, matches: 1, depth: 4 };
         let mut ranks = MatchRanks::default();
-        judged.push(&[0, 1, 2, 3], 1e-5, &mut ranks);
+        judged.push(&[0, 1, 2, 3], false, 1e-5, &mut ranks);
         assert_eq!(ranks.places(0).collect::<Vec<_>>(), [4]);
     }
 }
