@@ -100,6 +100,8 @@ fn eval_answers_with_the_promised_keys() {
     }
     assert_eq!((answer["n"].as_u64(), answer["classes"].as_u64()), (Some(48), Some(12)));
     assert!(answer["recall"]["3"].as_f64().unwrap() >= answer["recall"]["1"].as_f64().unwrap());
+    let fewer = json(folder.path(), &[&["eval"], &FILES[..], &["--k", "1,3", "--no-clusters"]].concat());
+    assert!(fewer["nmi"].is_null() && fewer["ami"].is_null() && fewer["map_at_r"] == answer["map_at_r"]);
     let queries = [&["eval"], &FILES[..], &["--queries", "E.npy", "--query-labels", "L.npy"]].concat();
     // A query that is in the gallery finds itself.
     assert_eq!(json(folder.path(), &queries)["recall"]["1"].as_f64(), Some(1.0));

@@ -199,6 +199,9 @@ pub struct EvalArgs {
     /// Ranks at which recall is reported, counted from 1.
     #[arg(long, value_delimiter = ',', default_value = "1,2,4,8")]
     pub k: Vec<usize>,
+    /// Leave out k-means, and with it NMI and AMI: they take about as long as the search.
+    #[arg(long)]
+    pub no_clusters: bool,
 }
 
 /// Options of `sample`.

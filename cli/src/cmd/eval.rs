@@ -23,7 +23,8 @@ use crate::place::Place;
 /// What is counted on: places of matches, and clusters.
 struct Found {
     ranks: MatchRanks,
-    clusters: Vec<u32>,
+    /// None where they were not asked for.
+    clusters: Option<Vec<u32>>,
     device: String,
 }
 
@@ -77,7 +78,8 @@ fn answer<T: Scalar>(
     ensure!(quality.queries > 0, "no query has a sample of its class to find");
     let asked_labels = queries.as_ref().map_or(&set.labels, |queries| &queries.labels);
     let confidence = Confidence::of(&ranks, asked_labels, &args.k, common.seed.unwrap_or(0));
-    let agreement = Agreement::of(&set.labels, &clusters);
+    let agreement = clusters.map(|clusters| Agreement::of(&set.labels, &clusters));
+    let agreement = agreement.as_ref();
 
     let by_rank = |values: &[f64]| -> Map<_, _> {
         args.k.iter().zip(values).map(|(k, v)| (k.to_string(), json!(v))).collect()
@@ -91,9 +93,9 @@ fn answer<T: Scalar>(
         "precision_at_1": quality.precision_at_1,
         "r_precision": quality.r_precision,
         "map_at_r": quality.map_at_r,
-        "nmi": agreement.nmi_arithmetic(),
-        "nmi_geometric": agreement.nmi_geometric(),
-        "ami": agreement.ami(),
+        "nmi": agreement.map(Agreement::nmi_arithmetic),
+        "nmi_geometric": agreement.map(Agreement::nmi_geometric),
+        "ami": agreement.map(Agreement::ami),
         "device": device,
         "queries": quality.queries,
         "queries_without_match": quality.without_match,
@@ -116,9 +118,11 @@ fn answer<T: Scalar>(
     }
     line("R-precision", quality.r_precision, of.map(|c| &c.r_precision));
     line("MAP@R", quality.map_at_r, of.map(|c| &c.map_at_r));
-    line("NMI", agreement.nmi_arithmetic(), None);
-    line("NMI, geometric", agreement.nmi_geometric(), None);
-    line("AMI", agreement.ami(), None);
+    if let Some(agreement) = agreement {
+        line("NMI", agreement.nmi_arithmetic(), None);
+        line("NMI, geometric", agreement.nmi_geometric(), None);
+        line("AMI", agreement.ami(), None);
+    }
     if confidence.is_some() {
         text += "[ , ]: 95 % of resamples, whole classes of queries drawn anew among the same candidates\n";
     }
@@ -172,12 +176,12 @@ fn single(
         key: Key,
         set: &Embedded<f32>,
         queries: Option<&Queries<f32>>,
-    ) -> Result<(MatchRanks, Vec<u32>)> {
+    ) -> Result<(MatchRanks, Option<Vec<u32>>)> {
         let all = exact::Labeled { rows: &set.values, labels: &set.labels };
         let asked = queries.map(|q| exact::Labeled { rows: &q.values, labels: &q.labels });
         let ranks =
             exact::match_ranks(backend, set.dim, depth(args), asked.unwrap_or(all), asked.map(|_| all))?;
-        Ok((ranks, k_means(backend, &set.values, set.dim, set.originals.len(), key)?))
+        Ok((ranks, clusters(backend, args, key, set)?))
     }
     let place = place(common)?;
     let (ranks, clusters) = match &place {
@@ -209,8 +213,21 @@ fn double(
         }
         None => backend.match_ranks(set.dim, depth(args), gallery, None)?,
     };
-    let clusters = k_means(&backend, &set.values, set.dim, set.originals.len(), key(common))?;
+    let clusters = clusters(&backend, args, key(common), set)?;
     Ok(Found { ranks, clusters, device: "cpu".into() })
+}
+
+/// As many clusters as there are classes, unless they are not wanted.
+fn clusters<T: Scalar, B: Backend<T>>(
+    backend: &B,
+    args: &EvalArgs,
+    key: Key,
+    set: &Embedded<T>,
+) -> Result<Option<Vec<u32>>> {
+    if args.no_clusters {
+        return Ok(None);
+    }
+    Ok(Some(k_means(backend, &set.values, set.dim, set.originals.len(), key)?))
 }
 
 /// Labels in the numbering of another set; one that is not there gets a number that no sample has.

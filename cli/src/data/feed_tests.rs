@@ -9,6 +9,7 @@ use super::*;
 use crate::config::{Config, DataConfig};
 use crate::data::{self, DataSet, Geometry, Reading};
 use crate::recipe::Recipe;
+use crate::write::replace_file;
 
 /// Five classes of four coloured pictures of different sizes.
 fn folder() -> tempfile::TempDir {
@@ -99,14 +100,15 @@ fn a_picture_that_breaks_meanwhile_is_named() {
         let pictures = set.train.pictures().unwrap();
         let paths: Vec<_> = (0..set.train.count()).map(|index| pictures.path(index).to_owned()).collect();
         let kept: Vec<_> = paths.iter().map(|path| std::fs::read(path).unwrap()).collect();
+        // As a whole: the thread behind the feed may be reading, and half of a change is another error.
         for path in &paths {
-            std::fs::write(path, "broken").unwrap();
+            replace_file(path, b"broken").unwrap();
         }
         let error = (1..9).find_map(|step| feed.batch(step, 99).err()).unwrap();
         let error = format!("{error:#}");
         assert!(error.contains(".png: not an image") && !error.contains('\n'), "{error}");
         for (path, kept) in paths.iter().zip(kept) {
-            std::fs::write(path, kept).unwrap();
+            replace_file(path, &kept).unwrap();
         }
         // An error does not end the feed: what is whole again is read again.
         assert_eq!(feed.batch(2, 99).unwrap(), feed.maker().batch(2).unwrap());
