@@ -21,8 +21,8 @@ const FORMAT: &str = "nearfar-calibration-1";
 /// Largest file that is read: a block takes a hundred bytes, and there are fewer blocks than pairs.
 const FILE_MAX: u64 = 1 << 28;
 
-/// Bins of the reliability diagram.
-const BINS: usize = 10;
+/// Bins of a reliability diagram.
+pub const BINS: usize = 10;
 
 /// Distances with one probability.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,11 +1,11 @@
 //! The program with `--device cuda`.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use nearfar::data::npy;
+use nearfar_tests::folder::{assert_same, content};
 use nearfar_tests::generate::clusters;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -53,14 +53,6 @@ fn prepared() -> TempDir {
     folder
 }
 
-fn content(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(path).unwrap()))
-        .collect()
-}
-
 fn looks(run: &Path) -> Vec<Value> {
     let lines = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -85,12 +77,9 @@ fn a_run_on_the_device_is_that_of_the_cpu_and_repeats_to_the_byte() {
     let (cpu, gpu) = (train("cpu", "cpu"), train("gpu", "cuda"));
     assert_eq!((cpu["device"].as_str(), gpu["device"].as_str()), (Some("cpu"), Some(cuda.name())));
     train("again", "cuda:0");
-    let (one, two) = (content(&at.join("gpu")), content(&at.join("again")));
-    assert_eq!(one.keys().collect::<Vec<_>>(), two.keys().collect::<Vec<_>>());
-    assert!(one.contains_key("model.safetensors") && one.contains_key("report.html"));
-    for (name, bytes) in &one {
-        assert!(bytes == &two[name], "{name} differs between two runs");
-    }
+    let run = content(&at.join("gpu"));
+    assert!(run.contains_key("model.safetensors") && run.contains_key("report.html"));
+    assert_same(&at.join("gpu"), &at.join("again"));
 
     // As in steps.rs; here the boundary and the dimension follow the embeddings, which adds their rounding.
     let (wanted, got) = (looks(&at.join("cpu")), looks(&at.join("gpu")));

@@ -1,5 +1,6 @@
 //! What the suite judges by: slow oracles, tolerances with reasons, inputs, statistics.
 
+pub mod folder;
 pub mod generate;
 pub mod gradcheck;
 pub mod graph;

@@ -37,6 +37,8 @@ pub fn inverse_density(
 pub struct Quality {
     /// Recall at each K.
     pub recall: Vec<f64>,
+    /// Precision at each K.
+    pub precision: Vec<f64>,
     /// R-precision.
     pub r_precision: f64,
     /// MAP@R.
@@ -49,7 +51,8 @@ pub struct Quality {
 #[must_use]
 pub fn retrieval(x: &[f64], dim: usize, labels: &[u32], ks: &[usize]) -> Quality {
     let row = |i: usize| &x[i * dim..][..dim];
-    let mut quality = Quality { recall: vec![0.0; ks.len()], ..Quality::default() };
+    let none = || vec![0.0; ks.len()];
+    let mut quality = Quality { recall: none(), precision: none(), ..Quality::default() };
     let mut queries = 0.0;
     for q in 0..labels.len() {
         let mut others: Vec<(f64, bool)> = (0..labels.len())
@@ -67,6 +70,9 @@ pub fn retrieval(x: &[f64], dim: usize, labels: &[u32], ks: &[usize]) -> Quality
         for (recall, &k) in quality.recall.iter_mut().zip(ks) {
             *recall += f64::from(others.iter().take(k).any(|o| o.1));
         }
+        for (precision, &k) in quality.precision.iter_mut().zip(ks) {
+            *precision += others.iter().take(k).filter(|o| o.1).count() as f64 / k as f64;
+        }
         let mut found = 0.0;
         for (place, other) in others.iter().take(r).enumerate() {
             if other.1 {
@@ -76,32 +82,9 @@ pub fn retrieval(x: &[f64], dim: usize, labels: &[u32], ks: &[usize]) -> Quality
         }
         quality.r_precision += found / r as f64;
     }
-    for value in quality.recall.iter_mut().chain([&mut quality.r_precision, &mut quality.map_at_r]) {
+    let means = [&mut quality.r_precision, &mut quality.map_at_r];
+    for value in quality.recall.iter_mut().chain(&mut quality.precision).chain(means) {
         *value /= f64::max(queries, 1.0);
     }
     quality
-}
-
-/// Precision at each K, by sorting everything: every row a query against all others, those without a match left out;
-/// among equal distances other classes come first.
-#[must_use]
-pub fn precision(x: &[f64], dim: usize, labels: &[u32], ks: &[usize]) -> Vec<f64> {
-    let row = |i: usize| &x[i * dim..][..dim];
-    let mut sums = vec![0.0; ks.len()];
-    let mut queries = 0.0;
-    for q in 0..labels.len() {
-        let mut others: Vec<(f64, bool)> = (0..labels.len())
-            .filter(|&j| j != q)
-            .map(|j| (distance(row(q), row(j)), labels[j] == labels[q]))
-            .collect();
-        others.sort_by(|a, b| a.partial_cmp(b).expect("distances are numbers"));
-        if !others.iter().any(|o| o.1) {
-            continue;
-        }
-        queries += 1.0;
-        for (sum, &k) in sums.iter_mut().zip(ks) {
-            *sum += others.iter().take(k).filter(|o| o.1).count() as f64 / k as f64;
-        }
-    }
-    sums.iter().map(|sum| sum / f64::max(queries, 1.0)).collect()
 }

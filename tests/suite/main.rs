@@ -16,6 +16,7 @@ mod net;
 mod onnx;
 mod peers;
 mod place;
+mod refusals;
 mod runs;
 mod sampling;
 mod tidy;

@@ -1,6 +1,5 @@
 //! Training end to end: bytes that depend on the seed alone, runs that are broken off and taken up again, collapse.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -8,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use nearfar::config::LossKind;
+use nearfar_tests::folder::{assert_same, content};
 use tempfile::TempDir;
 
 use crate::cli::{json, nearfar};
@@ -31,24 +31,6 @@ per_image = true
 steps = 24
 every = 6
 ";
-
-/// All files of a folder.
-fn content(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(path).unwrap()))
-        .collect()
-}
-
-fn assert_same(one: &Path, other: &Path) {
-    let (one, other) = (content(one), content(other));
-    let names = |files: &BTreeMap<String, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
-    assert_eq!(names(&one), names(&other));
-    for (name, bytes) in &one {
-        assert!(bytes == &other[name], "{name} differs");
-    }
-}
 
 fn prepared() -> TempDir {
     let folder = TempDir::new().unwrap();

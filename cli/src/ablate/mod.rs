@@ -18,7 +18,7 @@ mod table;
 pub use cells::{Cell, Preset, Variant, product};
 pub use page::{markdown, page, per_run_csv, table_csv};
 pub use runs::{Runner, steps_for};
-pub use table::{Mean, Outcome, Row, Table};
+pub use table::{Chosen, Mean, Outcome, Row, Table};
 
 use serde::{Deserialize, Serialize};
 

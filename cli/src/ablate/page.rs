@@ -1,11 +1,12 @@
 //! The table for people and for programs: csv, markdown, and one page of html without links to anything outside it.
 
 use anyhow::Result;
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, PreEscaped, html};
 
 use super::Grid;
 use super::chart;
 use super::table::{Mean, Outcome, Row, Table};
+use crate::report::document;
 
 /// One run a line.
 pub fn per_run_csv(outcomes: &[Outcome]) -> Result<Vec<u8>> {
@@ -172,64 +173,43 @@ pub fn page(grid: &Grid, table: &Table, name: &str) -> Result<(String, String)> 
     };
     let shown = grid.cells.first().map(|cell| cell.variants[0].config.to_toml()).unwrap_or_default();
     let body = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { "nearfar ablate: " (name) }
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                h1 { "Losses and samplers on " (name) }
-                p {
-                    "Each cell was trained with " (grid.seeds.len()) " seeds, each run with " (budget) ". All are tested "
-                    "on classes that no run saw." (chosen)
-                }
-                h2 { "Recall@1" }
-                div class="wide" { (matrix_table(table, |row| row.recall_1)) }
-                h2 { "MAP@R" }
-                div class="wide" { (matrix_table(table, |row| row.map_at_r)) }
-                figure { (PreEscaped(svg.clone())) }
-                h2 { "Cell by cell" }
-                p {
-                    "Behind the best: the mean over seeds of its Recall@1 less this cell's with the same seed, with "
-                    "the standard error of that difference. A cell that is no more than one standard error behind is "
-                    "marked \u{2248}."
-                }
-                div class="wide" {
-                    table {
-                        tr { @for column in COLUMNS { th { (column) } } }
-                        @for row in &table.rows {
-                            tr {
-                                @for (at, cell) in line(row).into_iter().enumerate() {
-                                    td {
-                                        (cell)
-                                        @if at == 5 && row.behind.is_some() && row.ties_with_best() { " \u{2248}" }
-                                    }
-                                }
+        h1 { "Losses and samplers on " (name) }
+        p {
+            "Each cell was trained with " (grid.seeds.len()) " seeds, each run with " (budget) ". All are tested "
+            "on classes that no run saw." (chosen)
+        }
+        h2 { "Recall@1" }
+        div class="wide" { (matrix_table(table, |row| row.recall_1)) }
+        h2 { "MAP@R" }
+        div class="wide" { (matrix_table(table, |row| row.map_at_r)) }
+        figure { (PreEscaped(svg.clone())) }
+        h2 { "Cell by cell" }
+        p {
+            "Behind the best: the mean over seeds of its Recall@1 less this cell's with the same seed, with "
+            "the standard error of that difference. A cell that is no more than one standard error behind is "
+            "marked \u{2248}."
+        }
+        div class="wide" {
+            table {
+                tr { @for column in COLUMNS { th { (column) } } }
+                @for row in &table.rows {
+                    tr {
+                        @for (at, cell) in line(row).into_iter().enumerate() {
+                            td {
+                                (cell)
+                                @if at == 5 && row.behind.is_some() && row.ties_with_best() { " \u{2248}" }
                             }
                         }
                     }
                 }
-                h2 { "Configuration of the first cell" }
-                p { "Cells differ in loss, sampler and boundary; grid.json has them all." }
-                pre { (shown) }
             }
         }
+        h2 { "Configuration of the first cell" }
+        p { "Cells differ in loss, sampler and boundary; grid.json has them all." }
+        pre { (shown) }
     };
-    Ok((body.into_string(), svg))
+    Ok((document(&format!("nearfar ablate: {name}"), &body), svg))
 }
-
-const STYLE: &str = "
-:root { color-scheme: light dark; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 1000px; margin: 2rem auto; padding: 0 1rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; } th, td { padding: .25rem .8rem; text-align: right; white-space: nowrap; }
-th { font-weight: 400; opacity: .8; } th:first-child, td:first-child { text-align: left; }
-figure { margin: 1.5rem 0; } figure svg { background: #fff; border-radius: 6px; max-width: 100%; height: auto; }
-pre { overflow-x: auto; font-size: 13px; }
-";
 
 fn matrix_table(table: &Table, value: impl Fn(&Row) -> Mean) -> Markup {
     let Matrix { columns, lines } = Matrix::of(table, value);
@@ -257,7 +237,7 @@ fn matrix_table(table: &Table, value: impl Fn(&Row) -> Mean) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ablate::Preset;
+    use crate::ablate::{Cell, Chosen, Preset};
     use crate::{config::Config, recipe::Recipe};
 
     fn example() -> (Grid, Vec<Outcome>, Table) {
@@ -283,8 +263,13 @@ mod tests {
                 })
             })
             .collect();
-        let cells: Vec<_> =
-            grid.cells.iter().map(|c| (c.row.clone(), c.column.clone(), c.name(), String::new())).collect();
+        let chosen = |cell: &Cell| Chosen {
+            row: cell.row.clone(),
+            column: cell.column.clone(),
+            cell: cell.name(),
+            variant: String::new(),
+        };
+        let cells: Vec<Chosen> = grid.cells.iter().map(chosen).collect();
         let table = Table::new(&cells, &outcomes);
         (grid, outcomes, table)
     }

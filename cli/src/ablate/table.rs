@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use nearfar_core::metric::mean_with_error;
 use serde::Serialize;
 
 /// What one run came to.
@@ -33,11 +34,7 @@ impl Outcome {
     }
 }
 
-/// A mean with its standard error.
-///
-/// ```text
-/// mean = sum x / n      error = sqrt(sum (x - mean)² / (n - 1) / n)
-/// ```
+/// A mean with its standard error, as [`mean_with_error`] has it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Mean {
     /// The mean.
@@ -58,11 +55,22 @@ impl Mean {
     /// ```
     #[must_use]
     pub fn of(values: &[f64]) -> Self {
-        let count = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / count;
-        let squares = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>();
-        Self { mean, error: (values.len() > 1).then(|| (squares / (count - 1.0) / count).sqrt()) }
+        let (mean, error) = mean_with_error(values);
+        Self { mean, error }
     }
+}
+
+/// A cell of the grid, with the variant that validation chose; empty where there is one only.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chosen {
+    /// Its row in the table.
+    pub row: String,
+    /// Its column.
+    pub column: String,
+    /// Its name.
+    pub cell: String,
+    /// The variant.
+    pub variant: String,
 }
 
 /// A cell over its seeds.
@@ -112,9 +120,9 @@ pub struct Table {
 }
 
 impl Table {
-    /// Of the cells (row, column, name, chosen variant) and all outcomes; cells without outcome are left out.
+    /// Of the cells and all outcomes; cells without outcome are left out.
     #[must_use]
-    pub fn new(cells: &[(String, String, String, String)], outcomes: &[Outcome]) -> Self {
+    pub fn new(cells: &[Chosen], outcomes: &[Outcome]) -> Self {
         let of = |cell: &str, variant: &str| -> Vec<&Outcome> {
             let mut of: Vec<&Outcome> =
                 outcomes.iter().filter(|o| o.cell == cell && o.variant == variant).collect();
@@ -123,7 +131,7 @@ impl Table {
         };
         let run: Vec<_> = cells
             .iter()
-            .map(|cell| (cell, of(&cell.2, &cell.3)))
+            .map(|chosen| (chosen, of(&chosen.cell, &chosen.variant)))
             .filter(|(_, outcomes)| !outcomes.is_empty())
             .collect();
         let mean = |outcomes: &[&Outcome], value: &dyn Fn(&Outcome) -> f64| {
@@ -134,17 +142,17 @@ impl Table {
         let rows = run
             .iter()
             .enumerate()
-            .map(|(at, ((row, column, cell, variant), outcomes))| {
+            .map(|(at, (chosen, outcomes))| {
                 let known = |value: &dyn Fn(&Outcome) -> Option<f64>| {
                     let values: Vec<f64> = outcomes.iter().filter_map(|o| value(o)).collect();
                     (!values.is_empty()).then(|| Mean::of(&values))
                 };
                 let behind = differences(&run[best.unwrap_or(at)].1, outcomes);
                 Row {
-                    cell: cell.clone(),
-                    row: row.clone(),
-                    column: column.clone(),
-                    variant: variant.clone(),
+                    cell: chosen.cell.clone(),
+                    row: chosen.row.clone(),
+                    column: chosen.column.clone(),
+                    variant: chosen.variant.clone(),
                     seeds: outcomes.len(),
                     steps: outcomes[0].steps,
                     recall_1: mean(outcomes, &Outcome::recall_1),
@@ -184,8 +192,14 @@ mod tests {
         }
     }
 
-    fn names(cells: &[&str]) -> Vec<(String, String, String, String)> {
-        cells.iter().map(|c| ((*c).to_owned(), "x".to_owned(), (*c).to_owned(), String::new())).collect()
+    fn names(cells: &[&str]) -> Vec<Chosen> {
+        let chosen = |cell: &&str| Chosen {
+            row: (*cell).into(),
+            column: "x".into(),
+            cell: (*cell).into(),
+            variant: String::new(),
+        };
+        cells.iter().map(chosen).collect()
     }
 
     #[test]

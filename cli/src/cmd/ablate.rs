@@ -8,7 +8,7 @@ use serde_json::json;
 use super::settings::load;
 use super::{Answer, threads};
 use crate::ablate::{
-    self, Cell, Grid, Preset, Runner, Table, markdown, per_run_csv, product, steps_for, table_csv,
+    self, Cell, Chosen, Grid, Preset, Runner, Table, markdown, per_run_csv, product, steps_for, table_csv,
 };
 use crate::args::{AblateArgs, Common, Device};
 use crate::config::Config;
@@ -43,7 +43,12 @@ pub(super) fn run(args: &AblateArgs, common: &Common) -> Result<Answer> {
         .cells
         .iter()
         .zip(chosen)
-        .map(|(cell, variant)| (cell.row.clone(), cell.column.clone(), cell.name(), variant))
+        .map(|(cell, variant)| Chosen {
+            row: cell.row.clone(),
+            column: cell.column.clone(),
+            cell: cell.name(),
+            variant,
+        })
         .collect();
     let table = Table::new(&names, &outcomes);
     let (page, svg) = ablate::page(&grid, &table, &data.name)?;

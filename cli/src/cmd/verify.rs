@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::Answer;
 use super::pairs::{Rows, judged};
 use crate::args::VerifyArgs;
-use crate::calibration::Calibration;
+use crate::calibration::{BINS, Calibration};
 
 pub(super) fn run(args: &VerifyArgs) -> Result<Answer> {
     let calibration = args.calibration.as_deref().map(Calibration::load).transpose()?;
@@ -56,7 +56,7 @@ pub(super) fn run(args: &VerifyArgs) -> Result<Answer> {
         let point = roc.at_threshold(calibration.threshold());
         let predicted: Vec<f64> = pairs.iter().map(|pair| calibration.p_same(pair.distance)).collect();
         let truth: Vec<bool> = pairs.iter().map(|pair| pair.same).collect();
-        let Reliability { brier, error, .. } = Reliability::of(&predicted, &truth, 10);
+        let Reliability { brier, error, .. } = Reliability::of(&predicted, &truth, BINS);
         text += &format!(
             "by the calibration: accuracy {:.4}, TAR {:.4}, FAR {:.4}, Brier score {brier:.4}, calibration error {error:.4}\n",
             point.accuracy, point.tar, point.far

@@ -215,6 +215,16 @@ mod tests {
         symmetry: 0.0,
     };
 
+    const ALL: AugmentConfig = AugmentConfig {
+        shift: 2,
+        rotation: 10.0,
+        scale: 0.1,
+        shear: 0.1,
+        elastic: Elastic::Number(0.1),
+        share: 1.0,
+        symmetry: 0.5,
+    };
+
     fn key(step: u32) -> Key {
         Key::new(5, Stream::Augment, step)
     }
@@ -247,30 +257,12 @@ mod tests {
     fn no_range_changes_nothing_and_neither_does_a_vector() {
         let raw: Vec<f32> = (0..12).map(|v| v as f32).collect();
         assert_eq!(varied(&NONE, [2, 2, 3], 0, 0, &raw), raw);
-        let all = AugmentConfig {
-            shift: 2,
-            rotation: 10.0,
-            scale: 0.1,
-            shear: 0.1,
-            elastic: Elastic::Number(0.1),
-            share: 1.0,
-            symmetry: 0.5,
-        };
-        assert_eq!(varied(&all, [1, 1, 12], 0, 0, &raw), raw);
+        assert_eq!(varied(&ALL, [1, 1, 12], 0, 0, &raw), raw);
     }
 
     #[test]
     fn a_variation_is_a_function_of_its_place() {
-        let config = AugmentConfig {
-            shift: 2,
-            rotation: 10.0,
-            scale: 0.1,
-            shear: 0.1,
-            elastic: Elastic::Number(0.1),
-            share: 1.0,
-            symmetry: 0.5,
-        };
-        let of = |step, item| varied(&config, [21, 21, 1], step, item, &dot(3, 2));
+        let of = |step, item| varied(&ALL, [21, 21, 1], step, item, &dot(3, 2));
         assert_eq!(of(1, 2), of(1, 2));
         assert_ne!(of(1, 2), of(2, 2));
         assert_ne!(of(1, 2), of(1, 3));
@@ -370,15 +362,7 @@ mod tests {
 
     #[test]
     fn a_plain_background_stays_plain_in_every_channel() {
-        let config = AugmentConfig {
-            shift: 5,
-            rotation: 180.0,
-            scale: 0.5,
-            shear: 0.5,
-            elastic: Elastic::Number(0.1),
-            share: 1.0,
-            symmetry: 0.5,
-        };
+        let config = AugmentConfig { shift: 5, rotation: 180.0, scale: 0.5, shear: 0.5, ..ALL };
         let raw: Vec<f32> = [255.0, 0.0, 31.0].repeat(12 * 9);
         for item in 0..20 {
             let out = varied(&config, [12, 9, 3], 0, item, &raw);
@@ -389,15 +373,7 @@ mod tests {
 
     #[test]
     fn values_stay_within_those_of_the_image() {
-        let config = AugmentConfig {
-            shift: 4,
-            rotation: 90.0,
-            scale: 0.5,
-            shear: 0.5,
-            elastic: Elastic::Number(0.1),
-            share: 1.0,
-            symmetry: 0.5,
-        };
+        let config = AugmentConfig { shift: 4, rotation: 90.0, scale: 0.5, shear: 0.5, ..ALL };
         let raw: Vec<f32> = (0..21 * 21).map(|place| ((place * 7919) % 256) as f32).collect();
         for item in 0..20 {
             let out = varied(&config, [21, 21, 1], 3, item, &raw);

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, anyhow};
 use nearfar_core::metric::reliability::Reliability;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
 use crate::calibration::Stored;
@@ -46,6 +47,56 @@ fn draw(
 }
 
 type Area<'s> = DrawingArea<SVGBackend<'s>, plotters::coord::Shift>;
+type Chart<'c, 's> = ChartContext<'c, SVGBackend<'s>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+
+/// Axes from 0 to `end` and from 0 to a little above 1: `[title, x, y]`, with so many decimals on the first.
+fn axes<'c, 's>(
+    area: &'c Area<'s>,
+    [title, x, y]: [&str; 3],
+    end: f64,
+    decimals: usize,
+) -> Result<Chart<'c, 's>, Box<dyn std::error::Error>>
+where
+    's: 'c,
+{
+    let mut chart = ChartBuilder::on(area)
+        .caption(title, ("sans-serif", FONT + 3))
+        .margin(10)
+        .margin_right(24)
+        .x_label_area_size(42)
+        .y_label_area_size(54)
+        .build_cartesian_2d(0.0..end, 0.0..1.02)?;
+    chart
+        .configure_mesh()
+        .x_desc(x)
+        .y_desc(y)
+        .label_style(("sans-serif", FONT))
+        .x_labels(7)
+        .y_labels(6)
+        .x_label_formatter(&|x| format!("{x:.decimals$}"))
+        .y_label_formatter(&|y| format!("{y:.1}"))
+        .max_light_lines(0)
+        .draw()?;
+    Ok(chart)
+}
+
+/// Names of what was drawn.
+fn legend<'c, 's: 'c>(
+    chart: &mut Chart<'c, 's>,
+    place: SeriesLabelPosition,
+) -> Result<(), Box<dyn std::error::Error>> {
+    chart
+        .configure_series_labels()
+        .position(place)
+        .margin(8)
+        .label_font(("sans-serif", FONT))
+        .background_style(WHITE.mix(0.9))
+        .border_style(GREY.mix(0.5))
+        .draw()
+        // Its error borrows from the drawing.
+        .map_err(|error| error.to_string())?;
+    Ok(())
+}
 
 fn probability(
     area: &Area<'_>,
@@ -54,24 +105,8 @@ fn probability(
 ) -> Result<(), Box<dyn std::error::Error>> {
     let last = stored.blocks.last().map_or(1.0, |block| block.distance_to);
     let end = if last > 0.0 { last * 1.02 } else { 1.0 };
-    let mut chart = ChartBuilder::on(area)
-        .caption("Probability of one class by distance", ("sans-serif", FONT + 3))
-        .margin(10)
-        .margin_right(24)
-        .x_label_area_size(42)
-        .y_label_area_size(54)
-        .build_cartesian_2d(0.0..end, 0.0..1.02)?;
-    chart
-        .configure_mesh()
-        .x_desc("distance")
-        .y_desc("P(same class)")
-        .label_style(("sans-serif", FONT))
-        .x_labels(8)
-        .y_labels(6)
-        .x_label_formatter(&|x| format!("{x:.2}"))
-        .y_label_formatter(&|y| format!("{y:.1}"))
-        .max_light_lines(0)
-        .draw()?;
+    let names = ["Probability of one class by distance", "distance", "P(same class)"];
+    let mut chart = axes(area, names, end, 2)?;
     let curve = (0..=480).map(|i| f64::from(i) / 480.0 * end).map(|d| (d, p_same(d)));
     chart
         .draw_series(LineSeries::new(curve, BLUE_LINE.stroke_width(2)))?
@@ -85,15 +120,7 @@ fn probability(
             .label(format!("threshold {threshold:.3}: FAR {:.4}, TAR {:.3}", stored.far, stored.tar))
             .legend(|(x, y)| PathElement::new([(x, y), (x + 18, y)], ORANGE.stroke_width(2)));
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::LowerLeft)
-        .margin(8)
-        .label_font(("sans-serif", FONT))
-        .background_style(WHITE.mix(0.9))
-        .border_style(GREY.mix(0.5))
-        .draw()?;
-    Ok(())
+    legend(&mut chart, SeriesLabelPosition::LowerLeft)
 }
 
 fn reliability_diagram(
@@ -101,24 +128,12 @@ fn reliability_diagram(
     reliability: &Reliability,
     pairs: u64,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let mut chart = ChartBuilder::on(area)
-        .caption("Reliability: each fold by a fit to the others", ("sans-serif", FONT + 3))
-        .margin(10)
-        .margin_right(24)
-        .x_label_area_size(42)
-        .y_label_area_size(54)
-        .build_cartesian_2d(0.0..1.0, 0.0..1.02)?;
-    chart
-        .configure_mesh()
-        .x_desc("predicted P(same class)")
-        .y_desc("share of same pairs; share of pairs")
-        .label_style(("sans-serif", FONT))
-        .x_labels(6)
-        .y_labels(6)
-        .x_label_formatter(&|x| format!("{x:.1}"))
-        .y_label_formatter(&|y| format!("{y:.1}"))
-        .max_light_lines(0)
-        .draw()?;
+    let names = [
+        "Reliability: each fold by a fit to the others",
+        "predicted P(same class)",
+        "share of same pairs; share of pairs",
+    ];
+    let mut chart = axes(area, names, 1.0, 1)?;
     let bars = reliability.bins.iter().map(|bin| {
         let share = bin.count as f64 / pairs.max(1) as f64;
         Rectangle::new([(bin.from + 0.01, 0.0), (bin.to - 0.01, share)], GREY.mix(0.3).filled())
@@ -137,13 +152,5 @@ fn reliability_diagram(
         .draw_series(points.into_iter().map(|point| Circle::new(point, 4, BLUE_LINE.filled())))?
         .label(format!("seen (Brier score {:.3})", reliability.brier))
         .legend(|(x, y)| Circle::new((x + 9, y), 4, BLUE_LINE.filled()));
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
-        .margin(8)
-        .label_font(("sans-serif", FONT))
-        .background_style(WHITE.mix(0.9))
-        .border_style(GREY.mix(0.5))
-        .draw()?;
-    Ok(())
+    legend(&mut chart, SeriesLabelPosition::UpperLeft)
 }

@@ -3,29 +3,12 @@
 use anyhow::Result;
 use base64::Engine;
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 
+use super::document::document;
 use super::figures::charts;
 use super::table::rows;
 use crate::record::{Neighbours, Picture, Scores, Story};
-
-const STYLE: &str = "
-:root { color-scheme: light dark; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 1180px; margin: 2rem auto; padding: 0 1rem; overflow-wrap: anywhere; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; } th, td { padding: .25rem .8rem; text-align: right; white-space: nowrap; }
-th { font-weight: 400; opacity: .8; } th:first-child, td:first-child { text-align: left; }
-.warning { border-left: 4px solid #d55e00; padding: .5rem 1rem; background: rgb(213 94 0 / .1); }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 480px), 1fr)); gap: 1.5rem; }
-figure { margin: 0; min-width: 0; } figure svg { background: #fff; border-radius: 6px; width: 100%; height: auto; }
-figcaption { font-size: 13px; opacity: .8; }
-.strip { display: flex; gap: 6px; margin-bottom: 6px; overflow-x: auto; }
-.strip div { text-align: center; font-size: 12px; flex: 0 0 62px; width: 62px; }
-.strip span { display: block; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-.strip img { width: 56px; height: 56px; image-rendering: pixelated; border: 3px solid #888; border-radius: 4px; }
-.hit img { border-color: #009e73; } .miss img { border-color: #d55e00; }
-pre { overflow-x: auto; font-size: 13px; }
-";
 
 /// The page of a run; `target` are points of the law of distances that negatives are spread against. The same story
 /// gives the same bytes.
@@ -34,47 +17,36 @@ pub fn page(story: &Story, target: &[(f64, f64)]) -> Result<String> {
     let [samples, classes] = summary.unseen;
     let best = summary.test.recall.get("1").copied().unwrap_or(0.0);
     let body = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { "nearfar: " (story.name) }
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                h1 { "nearfar: " (story.name) }
-                p {
-                    "Trained on " (summary.train[0]) " samples of " (summary.train[1]) " classes for "
-                    (summary.steps) " steps (seed " (summary.seed) "). On " (samples) " samples of " (classes)
-                    " classes that it never saw, the nearest neighbour is of the same class for "
-                    b { (format!("{:.1} %", 100.0 * best)) } "."
-                }
-                @let not_helped = summary.not_helped();
-                @if !not_helped.is_empty() {
-                    p class="warning" {
-                        b { "Training did not help here: " }
-                        "by " (not_helped.join(" and ")) " the raw inputs, without any network, are as good as this "
-                        "embedding or better. More steps, more training classes or less variation of the inputs "
-                        "(augment) may change that; until then compare the inputs themselves."
-                    }
-                }
-                h2 { "Quality on unseen classes" }
-                div class="wide" { (table(story)) }
-                h2 { "The run" }
-                div class="charts" { (charts(story, target)?) }
-                @if !story.neighbours.is_empty() {
-                    h2 { "Nearest neighbours of unseen classes" }
-                    p { "A query, then its nearest neighbours. \u{2713} and green: of its class. \u{2717} and orange: of another." }
-                    @for neighbours in &story.neighbours { (strip(neighbours)?) }
-                }
-                h2 { "Configuration" }
-                p { "Saved as a file, this makes the same run again: " code { "nearfar train --config FILE.toml" } }
-                pre { (story.config.to_toml()) }
+        h1 { "nearfar: " (story.name) }
+        p {
+            "Trained on " (summary.train[0]) " samples of " (summary.train[1]) " classes for "
+            (summary.steps) " steps (seed " (summary.seed) "). On " (samples) " samples of " (classes)
+            " classes that it never saw, the nearest neighbour is of the same class for "
+            b { (format!("{:.1} %", 100.0 * best)) } "."
+        }
+        @let not_helped = summary.not_helped();
+        @if !not_helped.is_empty() {
+            p class="warning" {
+                b { "Training did not help here: " }
+                "by " (not_helped.join(" and ")) " the raw inputs, without any network, are as good as this "
+                "embedding or better. More steps, more training classes or less variation of the inputs "
+                "(augment) may change that; until then compare the inputs themselves."
             }
         }
+        h2 { "Quality on unseen classes" }
+        div class="wide" { (table(story)) }
+        h2 { "The run" }
+        div class="charts" { (charts(story, target)?) }
+        @if !story.neighbours.is_empty() {
+            h2 { "Nearest neighbours of unseen classes" }
+            p { "A query, then its nearest neighbours. \u{2713} and green: of its class. \u{2717} and orange: of another." }
+            @for neighbours in &story.neighbours { (strip(neighbours)?) }
+        }
+        h2 { "Configuration" }
+        p { "Saved as a file, this makes the same run again: " code { "nearfar train --config FILE.toml" } }
+        pre { (story.config.to_toml()) }
     };
-    Ok(body.into_string())
+    Ok(document(&format!("nearfar: {}", story.name), &body))
 }
 
 /// Quality by row; the best of each column is bold.

@@ -2,6 +2,7 @@
 
 mod calibration;
 mod chart;
+mod document;
 mod figures;
 mod html;
 mod looks;
@@ -9,6 +10,7 @@ mod table;
 
 pub use calibration::calibration_chart;
 pub use chart::density_chart;
+pub use document::document;
 pub use html::page;
 pub use looks::{append, read_looks, truncate_to};
 pub use table::scores_table;

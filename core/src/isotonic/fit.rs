@@ -1,11 +1,11 @@
 //! The fitted curve: from points in any order to blocks, and from blocks to predictions.
 
 use alloc::vec::Vec;
-use core::fmt;
 
-use super::order::{Order, Point};
-use super::pool::push;
-use super::{jacobian, quantile};
+use super::error::IsotonicError;
+use super::jacobian;
+use super::levels::{Data, Run};
+use super::order::Order;
 
 /// Which way levels go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -129,17 +129,16 @@ impl Isotonic {
         let mut groups = data.order.groups();
         let mut start = 0;
         for run in &runs {
-            let (mut ends, mut weight) = (None, 0.0);
+            let (mut first, mut last, mut weight) = (None, 0, 0.0);
             for group in groups.by_ref().take(run.end - start) {
-                for point in group {
+                for &point in group {
                     fitted[point.index()] = run.level;
-                    weight += data.weight(*point);
+                    weight += data.weight(point);
                 }
-                let (first, _) = ends.unwrap_or((group[0], group[0]));
-                ends = Some((first, group[0]));
+                last = group[0].index();
+                first.get_or_insert(last);
             }
-            let Some((first, last)) = ends else { continue };
-            let (from, to) = (x[first.index()], x[last.index()]);
+            let (from, to) = (x[first.unwrap_or(last)], x[last]);
             blocks.push(Block { start, from, to, weight, level: run.level });
             start = run.end;
         }
@@ -231,90 +230,6 @@ impl Isotonic {
     }
 }
 
-/// A level, and the index after the last distinct x that has it.
-struct Run {
-    end: usize,
-    level: f64,
-}
-
-/// What is fitted, by x.
-struct Data<'a> {
-    weights: Option<&'a [f64]>,
-    order: Order,
-}
-
-impl Data<'_> {
-    fn weight(&self, point: Point) -> f64 {
-        self.weights.map_or(1.0, |weights| weights[point.index()])
-    }
-
-    /// The levels of the best monotone sequence, all different.
-    fn runs(&self, risk: Risk, increasing: bool) -> Vec<Run> {
-        let sign = if increasing { 1.0 } else { -1.0 };
-        match risk {
-            Risk::Mean => self.means(sign),
-            // The tau-quantile of y is minus the (1 - tau)-quantile of -y.
-            Risk::Quantile(tau) => self.quantiles(if increasing { tau } else { 1.0 - tau }, sign),
-        }
-    }
-
-    fn means(&self, sign: f64) -> Vec<Run> {
-        // Memory is touched as far as there are blocks, mostly few.
-        let count = self.order.len();
-        let (mut values, mut sums, mut ends) =
-            (alloc::vec![0.0; count], alloc::vec![0.0; count], alloc::vec![0; count]);
-        let mut blocks = 0;
-        for (at, group) in self.order.groups().enumerate() {
-            let (value, weight) = self.mean(group);
-            blocks = push(&mut values, &mut sums, &mut ends, blocks, (sign * value, weight, at + 1));
-        }
-        (0..blocks).map(|block| Run { end: ends[block], level: sign * values[block] }).collect()
-    }
-
-    /// Weighted mean and weight of the points of one x.
-    fn mean(&self, group: &[Point]) -> (f64, f64) {
-        if let &[only] = group {
-            return (only.y, self.weight(only));
-        }
-        let weight = group.iter().map(|&point| self.weight(point)).sum::<f64>();
-        (group.iter().map(|&point| point.y * (self.weight(point) / weight)).sum(), weight)
-    }
-
-    fn quantiles(&self, tau: f64, sign: f64) -> Vec<Run> {
-        let group = |points: &[Point]| -> Vec<(f64, f64)> {
-            points.iter().map(|&point| (sign * point.y, self.weight(point))).collect()
-        };
-        let groups: Vec<Vec<(f64, f64)>> = self.order.groups().map(group).collect();
-        let mut runs: Vec<Run> = Vec::new();
-        for (at, level) in quantile::fit(&groups, tau).into_iter().enumerate() {
-            match runs.last_mut() {
-                Some(run) if run.level == sign * level => run.end = at + 1,
-                _ => runs.push(Run { end: at + 1, level: sign * level }),
-            }
-        }
-        runs
-    }
-
-    /// The loss that the fit minimises.
-    fn loss(&self, runs: &[Run], risk: Risk) -> f64 {
-        let mut run = 0;
-        let mut sum = 0.0;
-        for (at, group) in self.order.groups().enumerate() {
-            run += usize::from(at == runs[run].end);
-            for &point in group {
-                let off = point.y - runs[run].level;
-                sum += self.weight(point)
-                    * match risk {
-                        Risk::Mean => off * off,
-                        Risk::Quantile(tau) if off > 0.0 => tau * off,
-                        Risk::Quantile(tau) => (tau - 1.0) * off,
-                    };
-            }
-        }
-        sum
-    }
-}
-
 fn check(x: &[f64], y: &[f64], weights: Option<&[f64]>, options: Options) -> Result<(), IsotonicError> {
     for (what, other) in [("y", y.len()), ("weights", weights.map_or(x.len(), <[f64]>::len))] {
         if other != x.len() {
@@ -338,65 +253,6 @@ fn check(x: &[f64], y: &[f64], weights: Option<&[f64]>, options: Options) -> Res
     let none = weights.map_or(x.is_empty(), |weights| weights.iter().all(|&w| w == 0.0));
     if none { Err(IsotonicError::NoWeight) } else { Ok(()) }
 }
-
-/// Why there is no fit, or no prediction.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum IsotonicError {
-    /// There are no points, or none has weight.
-    NoWeight,
-    /// `y` or weights are of another length than `x`.
-    Length {
-        /// Which.
-        what: &'static str,
-        /// Its length.
-        len: usize,
-        /// That of x.
-        points: usize,
-    },
-    /// NaN or infinity.
-    NotFinite {
-        /// In what.
-        what: &'static str,
-        /// Where.
-        index: usize,
-        /// The value.
-        value: f64,
-    },
-    /// A weight below 0.
-    NegativeWeight {
-        /// Where.
-        index: usize,
-        /// The weight.
-        value: f64,
-    },
-    /// A quantile outside (0, 1).
-    Quantile(f64),
-    /// A query beyond the data.
-    Outside {
-        /// The query.
-        x: f64,
-        /// Where the data begin.
-        first: f64,
-        /// Where they end.
-        last: f64,
-    },
-}
-
-impl fmt::Display for IsotonicError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::NoWeight => f.write_str("there is no point with a weight above 0"),
-            Self::Length { what, len, points } => write!(f, "{len} {what} for {points} x"),
-            Self::NotFinite { what, index, value } => write!(f, "{what} {index} is {value}"),
-            Self::NegativeWeight { index, value } => write!(f, "weight {index} is {value}, below 0"),
-            Self::Quantile(tau) => write!(f, "quantile {tau} is not within (0, 1)"),
-            Self::Outside { x, first, last } => write!(f, "{x} lies outside the data, [{first}, {last}]"),
-        }
-    }
-}
-
-impl core::error::Error for IsotonicError {}
 
 #[cfg(test)]
 mod tests {

@@ -5,11 +5,15 @@
 //! Uses here: distance to probability of being of one class; its blocks are the convex hull of the ROC.
 
 #[cfg(feature = "alloc")]
+mod error;
+#[cfg(feature = "alloc")]
 mod fit;
 #[cfg(feature = "alloc")]
 mod interval;
 #[cfg(feature = "alloc")]
 mod jacobian;
+#[cfg(feature = "alloc")]
+mod levels;
 #[cfg(feature = "alloc")]
 mod order;
 mod pool;
@@ -17,7 +21,9 @@ mod pool;
 mod quantile;
 
 #[cfg(feature = "alloc")]
-pub use fit::{Between, Block, Direction, Isotonic, IsotonicError, Options, Outside, Risk};
+pub use error::IsotonicError;
+#[cfg(feature = "alloc")]
+pub use fit::{Between, Block, Direction, Isotonic, Options, Outside, Risk};
 #[cfg(feature = "alloc")]
 pub use interval::{IntervalError, interval_thresholds};
 pub use pool::pool;

@@ -11,10 +11,10 @@ use crate::kernel::{Backend, SearchView};
 use crate::math::ln_gamma;
 use crate::rng::Key;
 
-/// Rounds after which k-means stops if it has not settled; what is left then moves few rows.
+/// Rounds after which k-means stops if it has not settled.
 const ROUNDS: usize = 25;
 
-/// Rows looked at for each centre when the start is chosen: more of them find no better one.
+/// Rows looked at for each centre when the start is chosen, so that its cost grows with k² and not with N k.
 const ROWS_A_CENTRE: usize = 32;
 
 /// Assigns each of the `[N, dim]` rows of `x` to one of `k` clusters (at most N, at least 1): k-means++ start by

@@ -59,6 +59,18 @@ pub fn match_ranks<B: Backend<f32>>(
     queries: Labeled<'_>,
     candidates: Option<Labeled<'_>>,
 ) -> Result<MatchRanks, B::Error> {
+    match_ranks_by(LISTED, backend, dim, depth, queries, candidates)
+}
+
+/// As [`match_ranks`], with no more than about `listed` indices at once.
+fn match_ranks_by<B: Backend<f32>>(
+    listed: usize,
+    backend: &B,
+    dim: usize,
+    depth: usize,
+    queries: Labeled<'_>,
+    candidates: Option<Labeled<'_>>,
+) -> Result<MatchRanks, B::Error> {
     let (among, itself) = (candidates.unwrap_or(queries), candidates.is_none());
     let (count, total) = (queries.labels.len(), among.labels.len());
     let buffer_of = |rows: &[f32]| -> Result<B::Buffer, B::Error> {
@@ -89,7 +101,7 @@ pub fn match_ranks<B: Backend<f32>>(
     // All at once among themselves: each product then serves both its ends.
     let most_matches = matches.iter().copied().max().unwrap_or(0);
     let k = (depth.max(most_matches) + SPARE).min(total.saturating_sub(1));
-    if itself && k > 0 && count.saturating_mul(k) <= LISTED {
+    if itself && k > 0 && count.saturating_mul(k) <= listed {
         let all = buffer_of(among.rows)?;
         let search = SearchView { embeddings: &all, labels: among.labels, count: total };
         let lists = backend.nearest(dim, k, search, None)?;
@@ -111,7 +123,7 @@ pub fn match_ranks<B: Backend<f32>>(
     while let Some(&last) = rest.last() {
         // From the most demanding down: no part lists deeper than its first query needs.
         let k = (depth.max(matches[last]) + SPARE + usize::from(itself)).min(total);
-        let (others, part) = rest.split_at(rest.len().saturating_sub((LISTED / k.max(1)).max(1)));
+        let (others, part) = rest.split_at(rest.len().saturating_sub((listed / k.max(1)).max(1)));
         rest = others;
         let rows: Vec<f32> = part.iter().flat_map(|&query| queries.row(dim, query)).copied().collect();
         let labels: Vec<u32> = part.iter().map(|&query| queries.labels[query]).collect();
@@ -238,8 +250,11 @@ mod tests {
             let set = Labeled { rows: x, labels };
             for depth in [1, 4, 1000] {
                 let want = wanted(dim, depth, set, None);
-                let got = match_ranks(&Reference, dim, depth, set, None).unwrap();
-                assert_eq!(got, want, "{count} rows of {dim}, scale {scale}, depth {depth}");
+                // All at once, and in parts of a few queries.
+                for listed in [LISTED, 40] {
+                    let got = match_ranks_by(listed, &Reference, dim, depth, set, None).unwrap();
+                    assert_eq!(got, want, "{count} rows of {dim}, scale {scale}, depth {depth}, {listed}");
+                }
                 let view = SearchView { embeddings: &x.to_vec(), labels, count };
                 differ += usize::from(Reference.match_ranks(dim, depth, view, None).unwrap() != want);
                 // Some of them asked about the others; a label that is not there among them.

@@ -5,6 +5,8 @@
 
 use alloc::vec::Vec;
 
+use super::mean_with_error;
+
 /// Whether the nearest candidate is the `right` one: nearer than every other, so that a tie is an error.
 ///
 /// ```
@@ -67,11 +69,8 @@ impl OneShot {
             })
             .collect();
         let right: u64 = runs.iter().map(|run| run.right).sum();
-        let count = runs.len() as f64;
-        let accuracy = |run: &Run| run.right as f64 / run.trials as f64;
-        let mean = runs.iter().map(accuracy).sum::<f64>() / count;
-        let squares = runs.iter().map(|run| (accuracy(run) - mean) * (accuracy(run) - mean)).sum::<f64>();
-        let stderr = (runs.len() > 1).then(|| crate::Scalar::sqrt(squares / (count - 1.0) / count));
+        let accuracies: Vec<f64> = runs.iter().map(|run| run.right as f64 / run.trials as f64).collect();
+        let (_, stderr) = mean_with_error(&accuracies);
         Self { accuracy: right as f64 / trials.len().max(1) as f64, runs, stderr }
     }
 }

@@ -170,22 +170,21 @@ impl RowSource for Rows {
         work: impl Fn(usize, &mut [T]) -> R + Sync,
     ) -> Vec<R> {
         let (dim, count) = (queries.dim(), candidates.count());
-        let block_rows = ROWS_AT_ONCE;
         let squares = |x: Embeddings<'_, T>| x.rows().map(|row| distance::dot(row, row)).collect::<Vec<T>>();
         let (query_squares, candidate_squares) = (squares(queries), squares(candidates));
         let packed = Packed::new(self.set, Mat::new(candidates.as_slice(), count, dim).t());
         let blocks: Vec<Vec<R>> = queries
             .as_slice()
-            .par_chunks(block_rows * dim)
+            .par_chunks(ROWS_AT_ONCE * dim)
             .enumerate()
             .map_init(
-                || alloc::vec![T::ZERO; block_rows * count],
+                || alloc::vec![T::ZERO; ROWS_AT_ONCE * count],
                 |products, (block, x)| {
                     let rows = x.len() / dim;
                     product(Mat::new(x, rows, dim), &packed, false, products);
                     let mut results = Vec::with_capacity(rows);
                     for (r, row) in products.chunks_exact_mut(count).take(rows).enumerate() {
-                        let query = block * block_rows + r;
+                        let query = block * ROWS_AT_ONCE + r;
                         for (j, value) in row.iter_mut().enumerate() {
                             let (a, b) = (query_squares[query], candidate_squares[j]);
                             *value = distance::squared_from_product(a, b, *value, || {

@@ -39,7 +39,7 @@ pub(super) fn chains<T: Lanes, S: Simd, const M: usize, const V: usize>(
 }
 
 /// Rows of a block for this instruction set.
-pub(super) const fn block_rows<S: Simd>() -> usize {
+const fn block_rows<S: Simd>() -> usize {
     if S::REGISTER_COUNT >= 32 { 8 } else { 6 }
 }
 

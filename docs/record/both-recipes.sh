@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Makes runs.csv: kana with the recipe and with the paper's numbers, and Omniglot if its folder is given.
-#     docs/record/2026-11-24-first-runs/run.sh OUT [OMNIGLOT]
+#     docs/record/both-recipes.sh OUT [OMNIGLOT] >runs.csv
 set -euo pipefail
-cd "$(dirname "$0")/../../.."
+cd "$(dirname "$0")/../.."
 out=$1
 omniglot=${2:-}
 cargo build --release --quiet -p nearfar
@@ -23,9 +23,17 @@ for who, s in [("trained", run["test"]), ("raw", run["baselines"]["raw"]), ("unt
 P
 }
 
+kana() {
+    for seed in 0 1 2; do row kana "$seed"; done
+    for seed in 0 1 2; do row kana-paper "$seed" --recipe paper; done
+}
+
+# Both sets side by side, a thread each.
 echo "run,seed,embedding,recall_1,recall_2,recall_4,recall_8,map_at_r,steps,cpu_seconds"
-for seed in 0 1 2; do row kana "$seed"; done
-for seed in 0 1 2; do row kana-paper "$seed" --recipe paper; done
+kana >"$out/kana.csv" &
 if [ -n "$omniglot" ]; then
-    for seed in 0 1 2; do row omniglot "$seed" --data "$omniglot"; done
+    for seed in 0 1 2; do row omniglot "$seed" --data "$omniglot"; done >"$out/omniglot.csv"
 fi
+wait
+cat "$out/kana.csv"
+if [ -n "$omniglot" ]; then cat "$out/omniglot.csv"; fi

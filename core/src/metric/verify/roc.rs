@@ -1,28 +1,8 @@
-//! Verification: is this pair of one class? From distances of pairs whose answer is known, the receiver operating
-//! characteristic (ROC) and what is read off it, and accuracy with a threshold that never saw the pairs it judges.
-//!
-//! ```text
-//! accepted        d <= t
-//! TAR(t)          accepted same pairs / same pairs                    (true accept rate)
-//! FAR(t)          accepted different pairs / different pairs          (false accept rate)
-//! FRR(t)          1 - TAR(t)
-//! AUC             P(d_same < d_different) + P(d_same = d_different) / 2
-//! ```
-//! Pairs at one distance are accepted together, so they are one step of the curve. Sources: Fawcett, "An introduction
-//! to ROC analysis", Pattern Recognition Letters 27 (2006); Huang, Ramesh, Berg, Learned-Miller, "Labeled Faces in the
-//! Wild", tech. rep. 07-49 (2007), for the ten folds.
+//! The curve of all thresholds, and what is read off it.
 
 use alloc::vec::Vec;
-use core::fmt;
 
-/// A pair whose answer is known.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Judged {
-    /// How far the two are apart; any finite number, less is nearer.
-    pub distance: f64,
-    /// Whether they are of one class.
-    pub same: bool,
-}
+use super::{Judged, VerifyError};
 
 /// A threshold, and what it does to the pairs of its curve.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -96,7 +76,7 @@ impl Roc {
         Ok(roc)
     }
 
-    fn of_sorted(pairs: impl Iterator<Item = Judged>) -> Self {
+    pub(super) fn of_sorted(pairs: impl Iterator<Item = Judged>) -> Self {
         let mut steps: Vec<Step> = Vec::new();
         for Judged { distance, same } in pairs {
             let before = steps.last().copied().unwrap_or(Step { distance, same: 0, different: 0 });
@@ -254,7 +234,7 @@ fn between(distance: f64, next: f64) -> f64 {
 }
 
 /// Indices of pairs by distance, or the first distance that is no number.
-fn sorted(pairs: &[Judged]) -> Result<Vec<usize>, VerifyError> {
+pub(super) fn sorted(pairs: &[Judged]) -> Result<Vec<usize>, VerifyError> {
     if let Some(index) = pairs.iter().position(|pair| !pair.distance.is_finite()) {
         return Err(VerifyError::Distance { index, value: pairs[index].distance });
     }
@@ -263,136 +243,3 @@ fn sorted(pairs: &[Judged]) -> Result<Vec<usize>, VerifyError> {
     order.sort_unstable_by(|&a, &b| pairs[a].distance.total_cmp(&pairs[b].distance).then(a.cmp(&b)));
     Ok(order)
 }
-
-/// One fold, judged by the threshold of all others.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Fold {
-    /// Its label.
-    pub fold: u32,
-    /// Pairs in it.
-    pub pairs: u64,
-    /// The [best](Roc::best) threshold on the pairs of all other folds.
-    pub threshold: f64,
-    /// Share of its pairs that this threshold answers rightly.
-    pub accuracy: f64,
-}
-
-/// Accuracy over folds, each judged by the threshold of the others.
-///
-/// ```text
-/// mean = (1/F) sum_f accuracy_f        stderr = sqrt( sum_f (accuracy_f - mean)² / (F - 1) ) / sqrt(F)
-/// ```
-/// Every fold weighs the same, as in the protocol of LFW. The folds share training pairs, so the standard error is
-/// that protocol's, not one of independent trials.
-///
-/// ```
-/// use nearfar_core::metric::verify::{Judged, KFold};
-/// let pair = |distance, same| Judged { distance, same };
-/// let pairs = [pair(0.0, true), pair(1.0, false), pair(0.2, true), pair(0.4, false)];
-/// let folds = KFold::of(&pairs, &[3, 3, 8, 8])?;
-/// // Fold 3 gets 0.3 and is right twice; fold 8 gets 0.5 and takes its different pair for a same one.
-/// assert_eq!(folds.folds.iter().map(|f| (f.fold, f.accuracy)).collect::<Vec<_>>(), [(3, 1.0), (8, 0.5)]);
-/// assert_eq!((folds.folds[1].threshold, folds.mean), (0.5, 0.75));
-/// assert_eq!(folds.stderr, 0.25); // sqrt(2 · 0.25² / 1) / sqrt(2)
-/// # Ok::<(), nearfar_core::metric::verify::VerifyError>(())
-/// ```
-#[derive(Clone, Debug, PartialEq)]
-pub struct KFold {
-    /// By label.
-    pub folds: Vec<Fold>,
-    /// Mean accuracy.
-    pub mean: f64,
-    /// Its standard error.
-    pub stderr: f64,
-}
-
-impl KFold {
-    /// Judges pairs whose folds are `folds`, any labels.
-    ///
-    /// Errors: those of [`Roc::of`], another number of labels than of pairs, one fold only, and a fold without which
-    /// there is no same or no different pair to choose a threshold by.
-    pub fn of(pairs: &[Judged], folds: &[u32]) -> Result<Self, VerifyError> {
-        if folds.len() != pairs.len() {
-            return Err(VerifyError::Folds { folds: folds.len(), pairs: pairs.len() });
-        }
-        let order = sorted(pairs)?;
-        // Says whether a kind is absent altogether, before a fold is blamed for it.
-        Roc::of(pairs)?;
-        let mut labels = folds.to_vec();
-        labels.sort_unstable();
-        labels.dedup();
-        if let [only] = labels[..] {
-            return Err(VerifyError::OneFold(only));
-        }
-        let mut list = Vec::with_capacity(labels.len());
-        for fold in labels {
-            let part = |inside: bool| {
-                Roc::of_sorted(order.iter().filter(|&&i| (folds[i] == fold) == inside).map(|&i| pairs[i]))
-            };
-            let others = part(false);
-            if others.counts().0 == 0 || others.counts().1 == 0 {
-                return Err(VerifyError::OneSided(fold));
-            }
-            let (threshold, own) = (others.best().threshold, part(true));
-            list.push(Fold {
-                fold,
-                pairs: own.all().same + own.all().different,
-                threshold,
-                accuracy: own.at_threshold(threshold).accuracy,
-            });
-        }
-        let count = list.len() as f64;
-        let mean = list.iter().map(|fold| fold.accuracy).sum::<f64>() / count;
-        let squares = list.iter().map(|fold| (fold.accuracy - mean) * (fold.accuracy - mean)).sum::<f64>();
-        let stderr = crate::Scalar::sqrt(squares / (count - 1.0) / count);
-        Ok(Self { folds: list, mean, stderr })
-    }
-}
-
-/// Why pairs cannot be judged.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum VerifyError {
-    /// No pair is of one class.
-    NoSame,
-    /// No pair is of two classes.
-    NoDifferent,
-    /// A distance that is NaN or infinite.
-    Distance {
-        /// Of which pair.
-        index: usize,
-        /// The distance.
-        value: f64,
-    },
-    /// A false accept rate outside [0, 1].
-    Far(f64),
-    /// Another number of fold labels than of pairs.
-    Folds {
-        /// Labels.
-        folds: usize,
-        /// Pairs.
-        pairs: usize,
-    },
-    /// All pairs are in this fold: no other one gives a threshold.
-    OneFold(u32),
-    /// All pairs outside this fold are of one kind: they give no threshold.
-    OneSided(u32),
-}
-
-impl fmt::Display for VerifyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::NoSame => f.write_str("no pair is of one class (same = 1)"),
-            Self::NoDifferent => f.write_str("no pair is of two classes (same = 0)"),
-            Self::Distance { index, value } => write!(f, "the distance of pair {index} is {value}"),
-            Self::Far(far) => write!(f, "a false accept rate of {far} is not within [0, 1]"),
-            Self::Folds { folds, pairs } => write!(f, "{folds} fold labels for {pairs} pairs"),
-            Self::OneFold(fold) => {
-                write!(f, "all pairs are in fold {fold}: the threshold of a fold comes from the others")
-            }
-            Self::OneSided(fold) => write!(f, "outside fold {fold} all pairs are of one kind"),
-        }
-    }
-}
-
-impl core::error::Error for VerifyError {}
