@@ -179,24 +179,8 @@ fn network(fast: &Fast, name: &'static str, architecture: &Architecture, rates: 
         Ok(())
     })?;
     let threads = fast.threads();
-    let seconds = multiply_adds(architecture, n) / rates.multiply_adds;
+    let seconds = (n * architecture.training_multiply_adds()) as f64 / rates.multiply_adds;
     Ok(Timing { name, n, dim, threads, median_us, floor_us: 1e6 * seconds / threads as f64, peak_bytes })
-}
-
-/// Multiplications with addition in the products of one training step: forward, to the weights, and to the inputs of
-/// all but the first layer.
-fn multiply_adds(architecture: &Architecture, batch: usize) -> f64 {
-    let shapes = architecture.shapes().windows(2);
-    let products = architecture.layers().iter().zip(shapes).enumerate().map(|(at, (layer, shapes))| {
-        let [before, after] = [shapes[0], shapes[1]];
-        let one = match layer {
-            LayerSpec::Conv { .. } => 9 * before.channels * after.len(),
-            LayerSpec::Linear { .. } => before.len() * after.len(),
-            _ => 0,
-        };
-        one * if at == 0 { 2 } else { 3 }
-    });
-    (products.sum::<usize>() * batch) as f64
 }
 
 /// Isotonic regression of n points in random order. Its floor is the sort of n whole numbers.
@@ -237,15 +221,14 @@ mod memory {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
 
     #[test]
     fn the_arithmetic_of_a_step_is_counted_right() {
         // 784 x 512 forward and to the weights; 512 x 256 and 256 x 128 to the inputs as well.
         let mlp = 2 * 784 * 512 + 3 * (512 * 256 + 256 * 128);
-        assert_eq!(multiply_adds(&super::mlp().unwrap(), 3), 3.0 * mlp as f64);
+        assert_eq!(super::mlp().unwrap().training_multiply_adds(), mlp);
         let [first, second] = [2 * 9 * 32 * 784, 3 * 9 * 32 * 64 * 196];
         let cnn = first + second + 3 * 9 * 64 * 128 * 49 + 3 * 128 * 128;
-        assert_eq!(multiply_adds(&super::cnn().unwrap(), 1), cnn as f64);
+        assert_eq!(super::cnn().unwrap().training_multiply_adds(), cnn);
     }
 }

@@ -13,7 +13,7 @@
 use std::time::Instant;
 
 use nearfar_core::kernel::{AdamStep, BatchView, ConvShape, LinearShape, NormShape, PoolShape, SearchView};
-use nearfar_core::net::{Architecture, InputShape, LayerSpec, Network, Optimizer};
+use nearfar_core::net::{Architecture, InputShape, Network, Optimizer};
 use nearfar_core::{
     Cap, EmptyRow, FarCut, Key, Loss, Margin, Objective, Reduction, Sampler, Stream, Weighting,
 };
@@ -192,8 +192,7 @@ impl Rates {
         per_class: u32,
     ) -> Result<(), Box<dyn std::error::Error>> {
         let (size, dim) = (architecture.input().len(), architecture.dim());
-        // Two for each product, forward, to the weights and to the inputs.
-        let operations = 6 * count * products(&architecture);
+        let operations = 2 * count * architecture.training_multiply_adds();
         let bytes = 4 * (count * size + 7 * architecture.parameter_count());
         let mut network = Network::new(&self.cuda, architecture, count, 0)?;
         let input: Vec<f32> = (0..count * size).map(|i| (i * i % 1013) as f32 / 506.0 - 1.0).collect();
@@ -215,19 +214,6 @@ impl Rates {
         })?;
         Ok(())
     }
-}
-
-/// Multiplications with addition of one sample in all products of a network, forward.
-fn products(architecture: &Architecture) -> usize {
-    let shapes = architecture.shapes().windows(2);
-    let layers = architecture.layers().iter().zip(shapes);
-    layers
-        .map(|(layer, shapes)| match *layer {
-            LayerSpec::Conv { outputs } => 9 * outputs * shapes[0].len(),
-            LayerSpec::Linear { outputs } => outputs * shapes[0].len(),
-            _ => 0,
-        })
-        .sum()
 }
 
 fn image(side: usize) -> InputShape {

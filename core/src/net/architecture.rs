@@ -196,6 +196,32 @@ impl Architecture {
         &self.shapes
     }
 
+    /// Multiplications with addition in the products of one training step, a sample: forward, to the weights, and to the
+    /// inputs of all but the first layer.
+    ///
+    /// ```
+    /// use nearfar_core::net::{Architecture, InputShape};
+    /// let input = InputShape { height: 28, width: 28, channels: 1 };
+    /// let mlp = Architecture::mlp(input, &[512], 128)?;
+    /// assert_eq!(mlp.training_multiply_adds(), 2 * 784 * 512 + 3 * 512 * 128);
+    /// let cnn = Architecture::cnn(input, &[8], 16)?; // pooled to 14 x 14
+    /// assert_eq!(cnn.training_multiply_adds(), 2 * 784 * 9 * 8 + 3 * 14 * 14 * 8 * 16);
+    /// # Ok::<(), nearfar_core::net::ArchitectureError>(())
+    /// ```
+    #[must_use]
+    pub fn training_multiply_adds(&self) -> usize {
+        let layers = self.layers.iter().zip(self.shapes.windows(2)).enumerate();
+        let products = layers.map(|(at, (layer, shapes))| {
+            let forward = match layer {
+                LayerSpec::Conv { .. } => 9 * shapes[0].channels * shapes[1].len(),
+                LayerSpec::Linear { .. } => shapes[0].len() * shapes[1].len(),
+                _ => 0,
+            };
+            forward * if at == 0 { 2 } else { 3 }
+        });
+        products.sum()
+    }
+
     /// Trainable numbers.
     #[must_use]
     pub fn parameter_count(&self) -> usize {
