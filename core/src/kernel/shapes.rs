@@ -31,7 +31,7 @@ pub struct ConvShape {
     pub inputs: usize,
     /// Channels out.
     pub outputs: usize,
-    /// Whether a pooling follows, see [`Backend::max_pool`].
+    /// Whether a pooling follows, see [`Backend::max_pool`](crate::kernel::Backend::max_pool).
     pub pool: bool,
 }
 
