@@ -25,4 +25,5 @@ pub mod record;
 pub mod report;
 pub mod run;
 pub mod train;
+pub mod views;
 pub mod write;

@@ -13,6 +13,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use crate::data::normalize::Normalization;
+use crate::views::Views;
 use crate::write::replace_file;
 
 /// Version of the metadata below.
@@ -109,6 +110,8 @@ pub struct ModelCard {
     pub architecture: Architecture,
     /// How inputs are scaled before they enter.
     pub normalization: Normalization,
+    /// The views of an input whose mean is its embedding.
+    pub views: Views,
     /// The run file that made it, as TOML.
     pub config: String,
 }
@@ -131,6 +134,7 @@ impl ModelFile {
             ("format".to_owned(), FORMAT.to_owned()),
             ("architecture".to_owned(), serde_json::to_string(&Blueprint::of(&card.architecture))?),
             ("normalization".to_owned(), serde_json::to_string(&card.normalization)?),
+            ("views".to_owned(), card.views.count().to_string()),
             ("config".to_owned(), card.config.clone()),
         ]);
         metadata.extend(extra.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
@@ -183,6 +187,7 @@ impl ModelFile {
         let card = ModelCard {
             architecture: blueprint.build()?,
             normalization: serde_json::from_str(&take("normalization")?).context("in its normalization")?,
+            views: Views::new(take("views")?.parse().context("in its views")?, blueprint.input)?,
             config: take("config")?,
         };
         card.normalization.check(blueprint.input)?;

@@ -13,6 +13,7 @@ use crate::config::{
     SamplerConfig, SamplerKind, SmallClasses, TrainConfig,
 };
 use crate::model;
+use crate::views::{self, Views};
 
 /// Sizes above which a number in a run file is a mistake rather than a wish.
 const LARGEST_SIZE: usize = 1 << 16;
@@ -112,6 +113,9 @@ pub fn check_beside(config: &Config, mistakes: Vec<String>) -> Result<()> {
             errors.size(name, size, 1);
         }
     }
+    errors.check(model.views == 0 || views::COUNTS.contains(&model.views), || {
+        format!("model.views = {} is none of 0, 1, 5 and 9", model.views)
+    });
     errors.size("batch.classes", batch.classes, 2);
     errors.size("batch.per_class", batch.per_class, 2);
     errors.check(batch.classes.saturating_mul(batch.per_class) <= LARGEST_SIZE, || {
@@ -146,9 +150,13 @@ const ELASTIC: f64 = 0.105;
 /// Passes over the data from which a network learns the samples by heart unless they vary more.
 const MANY_PASSES: f64 = 40.0;
 
-/// Fills in what a run file leaves to the number of training samples: steps, looks, and the elastic distortion.
-pub fn settle(config: &mut Config, samples: usize) {
-    let Config { train, augment, batch, .. } = config;
+/// Fills in what a run file leaves to the training samples: by their number steps, looks, and the elastic distortion;
+/// by their shape the views.
+pub fn settle(config: &mut Config, samples: usize, shape: [usize; 3]) {
+    let Config { train, augment, batch, model, .. } = config;
+    if model.views == 0 {
+        model.views = Views::suited(shape);
+    }
     if train.steps == 0 {
         // More data deserve more steps, but far fewer than in proportion: 550 for 1000 samples, 1300 for 20000.
         train.steps = (77.0 * (samples as f64).powf(0.285)).round() as u32;
@@ -290,7 +298,7 @@ mod tests {
         let settled = |change: fn(&mut Config), samples| {
             let mut config = Config::recipe(Recipe::Best);
             change(&mut config);
-            settle(&mut config, samples);
+            settle(&mut config, samples, [28, 28, 1]);
             (config.train.steps, config.train.every, config.augment.elastic.reach())
         };
         assert_eq!(settled(|_| (), 1000), (551, 92, 0.105)); // 77 * 1000^0.285; 88 passes of 160 a step
@@ -298,6 +306,13 @@ mod tests {
         assert_eq!(settled(|c| c.train.steps = 5000, 20_000), (5000, 834, 0.105)); // 40 passes
         assert_eq!(settled(|c| c.train.every = 7, 20_000), (1295, 7, 0.0));
         assert_eq!(settled(|c| c.augment.elastic = Elastic::Number(0.2), 20_000).2, 0.2);
+        let views = |views, shape| {
+            let mut config = Config::recipe(Recipe::Best);
+            config.model.views = views;
+            settle(&mut config, 1000, shape);
+            config.model.views
+        };
+        assert_eq!([views(0, [28, 28, 1]), views(9, [28, 28, 1]), views(0, [1, 1, 784])], [5, 9, 1]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use nearfar_core::{Scalar, normalize_row};
 use crate::data::normalize::Normalization;
 use crate::data::{DataSet, Samples, ahead, miniature};
 use crate::record::Scores;
+use crate::views::Views;
 
 /// Ranks at which recall is reported.
 pub const RANKS: [usize; 4] = [1, 2, 4, 8];
@@ -22,11 +23,13 @@ pub fn at_once(size: usize) -> usize {
     ((1 << 22) / size.max(1)).clamp(16, 256)
 }
 
-/// Embeddings of all samples, `[N, D]`, with the running statistics of the network; inputs are read ahead.
+/// Embeddings of all samples, `[N, D]`, with the running statistics of the network; inputs are read ahead. Of several
+/// views the mean, as a unit vector again.
 pub fn embed<B: Backend<f32>>(
     backend: &B,
     network: &mut Network<'_, f32, B>,
     normalization: &Normalization,
+    views: Views,
     samples: &Samples,
 ) -> Result<Vec<f32>> {
     let (size, dim) = (samples.size(), network.architecture().dim());
@@ -40,16 +43,34 @@ pub fn embed<B: Backend<f32>>(
         samples.read(range, &mut inputs, |raw, input| normalization.apply(raw, input))?;
         Ok(inputs)
     };
+    let (mut seen, mut of_view) = (Vec::new(), Vec::new());
     ahead(samples.workers, starts, inputs, |inputs| {
-        let buffer = network.infer(&inputs, inputs.len() / size).context(
-            "the network maps a sample to a point without direction: it is too narrow, or has collapsed \
-             (widen the model, lower optimizer.rate, or take another seed)",
-        )?;
         let out = outs.next().context("there are as many outputs as inputs")?;
-        Ok(backend.download(buffer, out)?)
+        let count = inputs.len() / size;
+        seen.resize(inputs.len(), 0.0);
+        of_view.resize(out.len(), 0.0);
+        for view in 0..views.count() {
+            for (input, seen) in inputs.chunks_exact(size).zip(seen.chunks_exact_mut(size)) {
+                views.show(view, input, seen);
+            }
+            let buffer = network.infer(&seen, count).context(NO_DIRECTION)?;
+            backend.download(buffer, &mut of_view)?;
+            out.iter_mut().zip(&of_view).for_each(|(sum, value)| *sum += value);
+        }
+        if views.count() > 1 {
+            for (sum, mean) in out.chunks_exact(dim).zip(of_view.chunks_exact_mut(dim)) {
+                normalize_row(sum, mean).context(NO_DIRECTION)?;
+            }
+            out.copy_from_slice(&of_view);
+        }
+        Ok(())
     })?;
     Ok(embeddings)
 }
+
+/// Why there is no embedding.
+const NO_DIRECTION: &str = "the network maps a sample to a point without direction: it is too narrow, or has collapsed \
+                            (widen the model, lower optimizer.rate, or take another seed)";
 
 /// Embeddings of the same samples by several networks, `parts[r]` `[N, dims[r]]`, as one, `[N, sum of dims]`.
 ///

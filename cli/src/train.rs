@@ -13,6 +13,7 @@ use crate::data::augment::Augmentation;
 use crate::data::feed::{Batch, Feed, Maker};
 use crate::data::normalize::Normalization;
 use crate::data::{DataSet, Samples};
+use crate::views::Views;
 use crate::{plan, quality};
 
 /// A run in memory: what a step reads and changes.
@@ -24,6 +25,7 @@ pub struct Trainer<'a, B: Backend<f32>> {
     optimizer: Optimizer,
     schedule: Schedule,
     network: Network<'a, f32, B>,
+    views: Views,
     boundary: Boundary<f32>,
     batch: BatchState<B>,
 }
@@ -109,6 +111,7 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
                 seed: config.seed,
             }),
             network,
+            views: Views::new(model.views, samples.shape)?,
         })
     }
 
@@ -243,6 +246,12 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
         &self.feed.maker().normalization
     }
 
+    /// How inputs are seen outside training.
+    #[must_use]
+    pub fn views(&self) -> Views {
+        self.views
+    }
+
     /// The boundary of the margin loss.
     #[must_use]
     pub fn boundary(&self) -> &Boundary<f32> {
@@ -258,7 +267,7 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
     /// Embeddings of other samples by the network as it stands.
     pub fn embed(&mut self, samples: &Samples) -> Result<Vec<f32>> {
         let normalization = &self.feed.maker().normalization;
-        quality::embed(self.backend, &mut self.network, normalization, samples)
+        quality::embed(self.backend, &mut self.network, normalization, self.views, samples)
     }
 
     /// Everything that the rest of the run depends on.

@@ -75,11 +75,35 @@ fn operator(node: &NodeProto, inputs: &[&Array]) -> Array {
             Array { sizes: vec![batch, x.values.len() / batch], values: x.values.clone() }
         }
         "Reshape" => {
-            let size =
-                |(at, &wanted): (usize, &f64)| if wanted == 0.0 { x.sizes[at] } else { wanted as usize };
-            let sizes: Vec<usize> = inputs[1].values.iter().enumerate().map(size).collect();
+            let wanted = &inputs[1].values;
+            let known: f64 = wanted.iter().filter(|&&size| size > 0.0).product();
+            let size = |(at, &wanted): (usize, &f64)| match wanted {
+                0.0 => x.sizes[at],
+                // What is left over.
+                -1.0 => x.values.len() / known as usize,
+                _ => wanted as usize,
+            };
+            let sizes: Vec<usize> = wanted.iter().enumerate().map(size).collect();
             assert_eq!(sizes.iter().product::<usize>(), x.values.len());
             Array { sizes, values: x.values.clone() }
+        }
+        "Pad" => {
+            assert_eq!(setting(node, "mode").and_then(|a| a.s.as_deref()), Some(&b"edge"[..]));
+            pad_edges(x, &inputs[1].values)
+        }
+        "Slice" => slice(x, [1, 2, 3].map(|i| &inputs[i].values[..])),
+        "Concat" => {
+            assert_eq!(setting(node, "axis").and_then(|a| a.i), Some(0));
+            let mut sizes = x.sizes.clone();
+            sizes[0] = inputs.iter().map(|part| part.sizes[0]).sum();
+            Array { sizes, values: inputs.iter().flat_map(|part| part.values.iter().copied()).collect() }
+        }
+        "ReduceMean" => {
+            assert_eq!(setting(node, "axes").expect("axes").ints, [0]);
+            assert_eq!(setting(node, "keepdims").and_then(|a| a.i), Some(0));
+            let (count, row) = (x.sizes[0], x.values.len() / x.sizes[0]);
+            let mean = |at| (0..count).map(|n| x.values[n * row + at]).sum::<f64>() / count as f64;
+            Array { sizes: x.sizes[1..].to_vec(), values: (0..row).map(mean).collect() }
         }
         "Gemm" => gemm(x, inputs[1], inputs[2]),
         "Conv" => {
@@ -129,6 +153,40 @@ fn broadcast(a: &Array, b: &Array, f: impl Fn(f64, f64) -> f64) -> Array {
     assert!(b.sizes.len() == a.sizes.len() && b.values.len() == a.sizes[0], "{:?} {:?}", a.sizes, b.sizes);
     let row = a.values.len() / a.sizes[0];
     a.map(|at, v| f(v, b.values[at / row]))
+}
+
+/// Every number of an array of `sizes`, taken from a place that `from` finds for its own.
+fn gather(x: &Array, sizes: Vec<usize>, from: impl Fn(usize, usize) -> usize) -> Array {
+    let values = (0..sizes.iter().product::<usize>())
+        .map(|mut at| {
+            let (mut place, mut stride) = (0, 1);
+            for (axis, (&size, &of)) in sizes.iter().zip(&x.sizes).enumerate().rev() {
+                place += from(axis, at % size) * stride;
+                (at, stride) = (at / size, stride * of);
+            }
+            x.values[place]
+        })
+        .collect();
+    Array { sizes, values }
+}
+
+/// `pads` before each axis, then behind each; what lies there repeats the edge.
+fn pad_edges(x: &Array, pads: &[f64]) -> Array {
+    let (before, behind) = pads.split_at(x.sizes.len());
+    let sizes = x.sizes.iter().zip(before.iter().zip(behind));
+    let sizes = sizes.map(|(&size, (a, b))| size + *a as usize + *b as usize).collect();
+    gather(x, sizes, |axis, at| at.saturating_sub(before[axis] as usize).min(x.sizes[axis] - 1))
+}
+
+/// From `starts` to before `ends` on `axes`, all of the others.
+fn slice(x: &Array, [starts, ends, axes]: [&[f64]; 3]) -> Array {
+    let (mut sizes, mut first) = (x.sizes.clone(), vec![0; x.sizes.len()]);
+    for (&axis, (&start, &end)) in axes.iter().zip(starts.iter().zip(ends)) {
+        assert!(0.0 <= start && start < end && end <= x.sizes[axis as usize] as f64, "{start} to {end}");
+        sizes[axis as usize] = (end - start) as usize;
+        first[axis as usize] = start as usize;
+    }
+    gather(x, sizes, |axis, at| first[axis] + at)
 }
 
 fn transpose(x: &Array, perm: &[i64]) -> Array {

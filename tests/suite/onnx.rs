@@ -8,6 +8,7 @@ use nearfar::data::{self, npy};
 use nearfar::model::{ModelCard, ModelFile};
 use nearfar::onnx::proto::{GraphProto, ModelProto, ValueInfoProto};
 use nearfar::onnx::{self, OPSET};
+use nearfar::views::Views;
 use nearfar::{args::Part, quality};
 use nearfar_core::kernel::scalar::Reference;
 use nearfar_core::net::{Architecture, InputShape, LayerSpec, Network, Tensor};
@@ -34,7 +35,7 @@ fn decode(bytes: &[u8]) -> GraphProto {
 }
 
 /// A model of these layers whose every number, running statistics too, is drawn.
-fn drawn(architecture: &Architecture) -> ModelFile {
+fn drawn(architecture: &Architecture, views: usize) -> ModelFile {
     let network = Network::<f32, _>::new(&Reference, architecture.clone(), 1, 3).unwrap();
     let key = Key::new(4, Stream::Init, 0);
     let mut tensors = network.tensors(false).unwrap();
@@ -50,14 +51,20 @@ fn drawn(architecture: &Architecture) -> ModelFile {
     let channels = architecture.input().channels;
     let mean = (0..channels).map(|c| c as f32 * 0.3 - 0.2).collect();
     let normalization = Normalization::new(mean, vec![1.7; channels]).unwrap();
-    let card = ModelCard { architecture: architecture.clone(), normalization, config: String::new() };
+    let InputShape { height, width, channels } = architecture.input();
+    let card = ModelCard {
+        architecture: architecture.clone(),
+        normalization,
+        views: Views::new(views, [height, width, channels]).unwrap(),
+        config: String::new(),
+    };
     let tensors = tensors.into_iter().map(|tensor: Tensor<f32>| (tensor.name.clone(), tensor)).collect();
     ModelFile { card, extra: Default::default(), tensors }
 }
 
 /// Runs the exported graph on `count` drawn inputs and compares with the network itself.
 fn compare(architecture: &Architecture, count: usize) {
-    let model = drawn(architecture);
+    let model = drawn(architecture, 1);
     let graph = decode(&onnx::encode(&model).unwrap());
     let input = architecture.input();
     let key = Key::new(5, Stream::Init, 0);
@@ -87,6 +94,45 @@ fn every_layer_gives_what_the_network_gives() {
 }
 
 #[test]
+fn views_of_a_picture_are_part_of_the_graph() {
+    let input = InputShape { height: 6, width: 5, channels: 2 };
+    let (count, dim) = (3, 4);
+    for views in [5, 9] {
+        let model = drawn(&Architecture::cnn(input, &[3], dim).unwrap(), views);
+        let graph = decode(&onnx::encode(&model).unwrap());
+        let key = Key::new(6, Stream::Init, 0);
+        let raw: Vec<f32> =
+            (0..count * input.len()).map(|i| 3.0 * key.normals(0, i as u32)[0] as f32).collect();
+        // By definition: each pixel of a view is the one at its offset, or the nearest there is.
+        let mut network = model.network(&Reference, count, false).unwrap();
+        let mut sums = vec![0.0; count * dim];
+        for [down, right] in model.card.views.offsets() {
+            let pixel = |at: usize| {
+                let (channel, x) = (at % 2, (at / 2 % 5) as isize + right);
+                let (y, sample) = ((at / 10 % 6) as isize + down, at / 60);
+                raw[sample * 60 + ((y.clamp(0, 5) * 5 + x.clamp(0, 4)) * 2) as usize + channel]
+            };
+            let moved: Vec<f32> = (0..raw.len()).map(pixel).collect();
+            let mut input = vec![0.0; raw.len()];
+            model.card.normalization.apply(&moved, &mut input);
+            let of_view = network.infer(&input, count).unwrap();
+            sums.iter_mut().zip(of_view).for_each(|(sum, &v)| *sum += f64::from(v));
+        }
+        let got = run(
+            &graph,
+            Array { sizes: vec![count, 6, 5, 2], values: raw.iter().map(|&v| v.into()).collect() },
+        );
+        assert_eq!(got.sizes, [count, dim]);
+        for (got, sums) in got.values.chunks(dim).zip(sums.chunks(dim)) {
+            let length = sums.iter().map(|v| v * v).sum::<f64>().sqrt();
+            for (got, sum) in got.iter().zip(sums) {
+                assert!((got - sum / length).abs() < 1e-5, "{views} views: {got} {}", sum / length);
+            }
+        }
+    }
+}
+
+#[test]
 fn layers_may_stand_anywhere() {
     use LayerSpec::{Conv, Linear, MaxPool, MeanPool, Norm, Normalize, Relu};
     let shape = |height, width, channels| InputShape { height, width, channels };
@@ -106,7 +152,7 @@ fn layers_may_stand_anywhere() {
 #[test]
 fn initialisers_have_the_names_sizes_and_numbers_of_the_model() {
     let input = InputShape { height: 8, width: 8, channels: 2 };
-    let model = drawn(&Architecture::cnn(input, &[3], 4).unwrap());
+    let model = drawn(&Architecture::cnn(input, &[3], 4).unwrap(), 1);
     let bytes = onnx::encode(&model).unwrap();
     assert_eq!(bytes, onnx::encode(&model).unwrap());
     let graph = decode(&bytes);

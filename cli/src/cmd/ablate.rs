@@ -12,6 +12,7 @@ use crate::ablate::{
 };
 use crate::args::{AblateArgs, Common, Device};
 use crate::config::Config;
+use crate::data::Samples;
 use crate::overlay::Overlay;
 use crate::plan;
 use crate::recipe::Recipe;
@@ -20,7 +21,7 @@ use crate::write::replace_file;
 pub(super) fn run(args: &AblateArgs, common: &Common) -> Result<Answer> {
     let base = base(args)?;
     let data = load(&base, common)?;
-    let cells = cells(args, &base, data.train.count())?;
+    let cells = cells(args, &base, &data.train)?;
     let first = common.seed.unwrap_or(base.seed);
     let mut grid =
         Grid { cells, seeds: (first..first + args.seeds).collect(), cpu_seconds: args.cpu_seconds };
@@ -89,9 +90,9 @@ fn base(args: &AblateArgs) -> Result<Config> {
 }
 
 /// The cells that were asked for, each looked at before the first runs.
-fn cells(args: &AblateArgs, base: &Config, samples: usize) -> Result<Vec<Cell>> {
+fn cells(args: &AblateArgs, base: &Config, samples: &Samples) -> Result<Vec<Cell>> {
     let mut base = base.clone();
-    plan::settle(&mut base, samples);
+    plan::settle(&mut base, samples.count(), samples.shape);
     let cells = if args.losses.is_empty() {
         args.preset.unwrap_or(Preset::Paper).cells(&base)
     } else {

@@ -147,7 +147,7 @@ fn table(rows: &Rows, pairs: &[Pair], calibration: &Calibration) -> (String, usi
 
 fn embed<B: Backend<f32>>(backend: &B, model: &ModelFile, samples: &Samples) -> Result<Vec<f32>> {
     let mut network = model.network(backend, quality::at_once(samples.size()), false)?;
-    quality::embed(backend, &mut network, &model.card.normalization, samples)
+    quality::embed(backend, &mut network, &model.card.normalization, model.card.views, samples)
 }
 
 /// The pairs of a list of LFW, as verify reads them.

@@ -82,7 +82,7 @@ fn trained<B: Backend<f32>>(
     if let Some(epochs) = args.epochs {
         config.train.steps = steps_of(epochs, &config, data, backend)?;
     }
-    plan::settle(&mut config, data.train.count());
+    plan::settle(&mut config, data.train.count(), data.train.shape);
     let mut trainer = Trainer::new(backend, &config, data)?;
     let baselines = baselines(data, backend, &mut trainer)?;
     // Only now, with everything checked, does a folder come into being.
@@ -132,6 +132,7 @@ fn go<B: Backend<f32>>(
     let card = ModelCard {
         architecture: trainer.network().architecture().clone(),
         normalization: trainer.normalization().clone(),
+        views: trainer.views(),
         config: config.to_toml(),
     };
 

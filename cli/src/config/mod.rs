@@ -77,6 +77,8 @@ pub struct ModelConfig {
     pub hidden: Vec<usize>,
     /// Channels of the blocks of a cnn.
     pub channels: Vec<usize>,
+    /// Views of a picture whose mean is its embedding outside training: 1, 5 or 9; 0 chooses by the size of pictures.
+    pub views: usize,
 }
 
 /// How batches are put together.

@@ -5,8 +5,9 @@
 //! embedding  f32 [batch, D]
 //! ```
 //! The normalisation of inputs is part of the graph; batch norms use their running statistics; `batch` is free. Images
-//! are turned to channels first before the first layer that needs it, as the operators want them. A sample that the
-//! network maps to the origin has no direction: `embed` says so, this graph gives NaN.
+//! are turned to channels first before the first layer that needs it, as the operators want them. Several views of a
+//! picture are cut out of it here and go through the network as one larger batch. A sample that the network maps to the
+//! origin has no direction: `embed` says so, this graph gives NaN.
 
 pub mod proto;
 
@@ -16,6 +17,7 @@ use nearfar_core::net::{Architecture, InputShape, LayerSpec, NORM_EPSILON, Tenso
 use prost::Message;
 
 use crate::model::ModelFile;
+use crate::views::Views;
 use proto::{
     AttributeProto, DimensionProto, FLOAT, GraphProto, INT64, ModelProto, NodeProto, OperatorSetIdProto,
     TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
@@ -86,6 +88,10 @@ fn graph(model: &ModelFile) -> Result<GraphProto> {
         layout: if sizes.len() == 1 { Layout::Rows } else { Layout::ChannelsLast },
     };
     builder.normalize_input(model.card.normalization.mean(), model.card.normalization.std());
+    let views = model.card.views;
+    if views.count() > 1 {
+        builder.show(views, architecture.input());
+    }
     for (at, (&layer, &shape)) in architecture.layers().iter().zip(architecture.shapes()).enumerate() {
         match layer {
             LayerSpec::Conv { .. } => builder.conv(at, shape, &take(format!("{at}.conv.weight"))?),
@@ -116,6 +122,9 @@ fn graph(model: &ModelFile) -> Result<GraphProto> {
     }
     if let Some(&shape) = architecture.shapes().last() {
         builder.rows(architecture.layers().len(), shape);
+    }
+    if views.count() > 1 {
+        builder.mean(architecture.layers().len(), views, architecture.dim());
     }
     builder.finish("embedding");
     Ok(GraphProto {
@@ -159,6 +168,51 @@ impl Builder {
         });
     }
 
+    fn integers(&mut self, name: &str, values: &[i64]) {
+        self.initializers.push(TensorProto {
+            dims: vec![values.len() as i64],
+            data_type: INT64,
+            name: name.to_owned(),
+            raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        });
+    }
+
+    /// All views of a batch, one batch after another: windows of pictures whose edges are repeated once.
+    fn show(&mut self, views: Views, shape: InputShape) {
+        let InputShape { height, width, .. } = shape;
+        self.integers("views.border", &[0, 1, 1, 0, 0, 1, 1, 0]);
+        self.integers("views.axes", &[1, 2]);
+        let edge = AttributeProto {
+            name: "mode".to_owned(),
+            s: Some(b"edge".to_vec()),
+            r#type: 3,
+            ..AttributeProto::default()
+        };
+        self.node(0, "Pad", &["views.border"], vec![edge]);
+        let framed = self.at.clone();
+        let mut shown = Vec::new();
+        for (view, [down, right]) in views.offsets().iter().enumerate() {
+            let (starts, ends) = (format!("views.{view}.starts"), format!("views.{view}.ends"));
+            let (top, left) = (1 + *down as i64, 1 + *right as i64);
+            self.integers(&starts, &[top, left]);
+            self.integers(&ends, &[top + height as i64, left + width as i64]);
+            self.at.clone_from(&framed);
+            self.node(0, "Slice", &[&starts, &ends, "views.axes"], Vec::new());
+            shown.push(self.at.clone());
+        }
+        self.at = shown.remove(0);
+        let others: Vec<&str> = shown.iter().map(String::as_str).collect();
+        self.node(0, "Concat", &others, vec![int("axis", 0)]);
+    }
+
+    /// Of each sample the mean of its views' embeddings, as a unit vector again.
+    fn mean(&mut self, layer: usize, views: Views, dim: usize) {
+        self.integers("views.apart", &[views.count() as i64, -1, dim as i64]);
+        self.node(layer, "Reshape", &["views.apart"], Vec::new());
+        self.node(layer, "ReduceMean", &[], vec![ints("axes", vec![0]), int("keepdims", 0)]);
+        self.normalize(layer);
+    }
+
     /// `(raw - mean) / std`, channels being last in both layouts of an input.
     fn normalize_input(&mut self, mean: &[f32], std: &[f32]) {
         self.floats("input.mean", &[mean.len()], mean);
@@ -174,13 +228,7 @@ impl Builder {
             Layout::Rows => {
                 let name = format!("{layer}.pixel");
                 // 0 keeps the size that is there: the batch.
-                let sizes = [0, shape.channels as i64, 1, 1];
-                self.initializers.push(TensorProto {
-                    dims: vec![4],
-                    data_type: INT64,
-                    name: name.clone(),
-                    raw_data: sizes.iter().flat_map(|size: &i64| size.to_le_bytes()).collect(),
-                });
+                self.integers(&name, &[0, shape.channels as i64, 1, 1]);
                 self.node(layer, "Reshape", &[&name], Vec::new());
             }
         }

@@ -94,10 +94,13 @@ pub struct AttributeProto {
     /// A whole number.
     #[prost(int64, optional, tag = "3")]
     pub i: Option<i64>,
+    /// A text.
+    #[prost(bytes = "vec", optional, tag = "4")]
+    pub s: Option<Vec<u8>>,
     /// Whole numbers.
     #[prost(int64, repeated, packed = "false", tag = "8")]
     pub ints: Vec<i64>,
-    /// Which of these it is: 1, 2 or 7.
+    /// Which of these it is: 1, 2, 3 or 7.
     #[prost(int32, tag = "20")]
     pub r#type: i32,
 }
