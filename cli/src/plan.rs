@@ -21,6 +21,9 @@ const LARGEST_SIZE: usize = 1 << 16;
 /// Hidden layers, or blocks, that a run file may ask for.
 const LAYERS_MAX: usize = 50;
 
+/// Most numbers in an embedding that is whitened: the time grows with their cube.
+const WHITEN_MAX: usize = 4096;
+
 /// Largest side that pictures are resized to.
 const SIDE_MAX: usize = 2048;
 
@@ -115,6 +118,13 @@ pub fn check_beside(config: &Config, mistakes: Vec<String>) -> Result<()> {
     }
     errors.check(model.views == 0 || views::COUNTS.contains(&model.views), || {
         format!("model.views = {} is none of 0, 1, 5 and 9", model.views)
+    });
+    errors.range("model.whiten", model.whiten, 0.0, 1e6);
+    errors.check(model.whiten == 0.0 || model.dim <= WHITEN_MAX, || {
+        format!(
+            "model.whiten takes embeddings of {WHITEN_MAX} numbers at most, not {}: set it to 0",
+            model.dim
+        )
     });
     errors.size("batch.classes", batch.classes, 2);
     errors.size("batch.per_class", batch.per_class, 2);

@@ -42,6 +42,7 @@ impl Config {
                 hidden: vec![512, 256],
                 channels: vec![32, 64, 128],
                 views: 0,
+                whiten: 2.0,
             },
             batch: BatchConfig { classes: 32, per_class: 5, small_classes: SmallClasses::Take },
             loss: LossConfig {
@@ -91,7 +92,7 @@ impl Config {
         match recipe {
             Recipe::Best => best,
             Recipe::Paper => Self {
-                model: ModelConfig { views: 1, ..best.model },
+                model: ModelConfig { views: 1, whiten: 0.0, ..best.model },
                 batch: BatchConfig { classes: 24, ..best.batch },
                 boundary: BoundaryConfig {
                     mode: BoundaryMode::Gradient,

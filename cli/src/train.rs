@@ -4,8 +4,8 @@ use anyhow::{Context, Result, bail};
 use nearfar_core::kernel::{Backend, BatchView};
 use nearfar_core::net::{Network, Optimizer, Schedule, Tensor};
 use nearfar_core::{
-    Boundary, BoundaryStep, Composer, Draw, DrawReport, Key, Loss, LossReport, Objective, Penalty, Reduction,
-    Stream,
+    Boundary, BoundaryStep, Composer, Draw, DrawReport, Embeddings, Key, Loss, LossReport, Objective,
+    Penalty, Reduction, Stream, Whitening,
 };
 
 use crate::config::{BoundaryMode, Config, Dimension, DimensionName, PenaltyKind};
@@ -268,6 +268,21 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
     pub fn embed(&mut self, samples: &Samples) -> Result<Vec<f32>> {
         let normalization = &self.feed.maker().normalization;
         quality::embed(self.backend, &mut self.network, normalization, self.views, samples)
+    }
+
+    /// After the last step: whitens the embeddings within the training classes, by `samples` of them seen once each.
+    pub fn whiten(&mut self, samples: &Samples) -> Result<()> {
+        let shrink = self.config.model.whiten;
+        if shrink == 0.0 {
+            return Ok(());
+        }
+        let (once, normalization) = (Views::new(1, samples.shape)?, &self.feed.maker().normalization);
+        let embeddings = quality::embed(self.backend, &mut self.network, normalization, once, samples)?;
+        let embeddings = Embeddings::new(&embeddings, self.network.architecture().dim())?;
+        if let Some(whitening) = Whitening::fit(embeddings, &samples.labels, shrink)? {
+            self.network.whiten(&whitening)?;
+        }
+        Ok(())
     }
 
     /// Everything that the rest of the run depends on.

@@ -9,7 +9,8 @@
 //! 3. losses: [`Margin`] with its [`Boundary`], and its neighbours ([`Loss`]), joined to an [`Objective`];
 //! 4. what is learned from ordered numbers: [`isotonic`] regression;
 //! 5. batches over a whole network: the seam [`kernel::Backend`], [`net::Network`], [`Composer`];
-//! 6. quality: [`metric`].
+//! 6. after training: [`Whitening`] within classes;
+//! 7. quality: [`metric`].
 //!
 //! The formulas see one pair or one row at a time, need neither `std` nor an allocator, and give the same bits on
 //! every machine. Feature `alloc` adds what owns memory, feature `std` (default) the fast CPU backend.
@@ -40,6 +41,8 @@ mod noise;
 mod rng;
 mod sample;
 mod weight;
+#[cfg(feature = "alloc")]
+mod whiten;
 
 pub use batch::{BatchError, Embeddings, Row, Triplet, UNIT_TOLERANCE};
 #[cfg(feature = "alloc")]
@@ -60,6 +63,8 @@ pub use noise::{NoiseError, gradient_noise};
 pub use rng::{Key, Stream, philox4x32_10, shuffle};
 pub use sample::{Draw, DrawReport, Sampler};
 pub use weight::{Cap, EmptyRow, FarCut, RowWeights, Weighting, WeightingError};
+#[cfg(feature = "alloc")]
+pub use whiten::{Whitening, WhiteningError};
 
 /// The program in the README, as a test.
 #[cfg(doctest)]

@@ -6,7 +6,7 @@ use nearfar_core::kernel::Backend;
 use nearfar_core::kernel::fast::Fast;
 use nearfar_core::kernel::scalar::Reference;
 use nearfar_core::net::{Architecture, InputShape, LayerSpec, Network, Optimizer, Tensor};
-use nearfar_core::{Key, Scalar, Stream};
+use nearfar_core::{Embeddings, Key, Scalar, Stream, Whitening, normalize_row};
 use nearfar_tests::gradcheck;
 use nearfar_tests::tolerance::{Precision, Quantity, tolerance};
 use nearfar_tests::vectors::{self, relative_error};
@@ -181,4 +181,32 @@ fn a_network_is_a_function_of_its_seed_and_not_of_the_threads() {
     let one = run(1, 5);
     assert!(one == run(2, 5) && one == run(3, 5), "threads show in the bits");
     assert!(one != run(1, 6));
+}
+
+#[test]
+fn a_whitened_network_embeds_as_the_map_does_behind_it() {
+    let input = InputShape { height: 6, width: 5, channels: 1 };
+    let (count, dim) = (12, 7);
+    let key = Key::new(2, Stream::Init, 0);
+    let x: Vec<f64> = (0..count * input.len()).map(|i| key.normals(0, i as u32)[0]).collect();
+    let labels: Vec<u32> = (0..count as u32).map(|i| i / 3).collect();
+    let mut network =
+        Network::new(&Reference, Architecture::cnn(input, &[4], dim).unwrap(), count, 1).unwrap();
+    let before = network.infer(&x, count).unwrap().clone();
+    let whitening =
+        Whitening::fit(Embeddings::new(&before, dim).unwrap(), &labels, 0.5).unwrap().expect("they scatter");
+    assert!(network.whiten(&whitening).unwrap());
+    let mut mapped = before.clone();
+    whitening.apply(&mut mapped);
+    for (got, mapped) in network.infer(&x, count).unwrap().chunks(dim).zip(mapped.chunks(dim)) {
+        let mut wanted = vec![0.0; dim];
+        normalize_row(mapped, &mut wanted).unwrap();
+        assert!(got.iter().zip(&wanted).all(|(got, wanted)| (got - wanted).abs() < 1e-12));
+    }
+    // Without a linear layer before the normalisation there is no place for it, and nothing changes.
+    let bare = Architecture::new(input, vec![LayerSpec::Normalize]).unwrap();
+    let mut bare = Network::<f64, _>::new(&Reference, bare, 1, 1).unwrap();
+    let embeddings = Embeddings::new(&x, input.len()).unwrap();
+    let wide = Whitening::fit(embeddings, &labels, 0.5).unwrap().expect("they scatter");
+    assert!(!bare.whiten(&wide).unwrap());
 }

@@ -161,6 +161,7 @@ fn go<B: Backend<f32>>(
         }
     }
     bar.finish_and_clear();
+    trainer.whiten(&data.train)?;
     let training = cpu.elapsed().as_secs_f64();
 
     let embeddings = trainer.embed(&data.test)?;

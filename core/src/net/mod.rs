@@ -11,8 +11,8 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::Scalar;
 use crate::kernel::{AdamStep, Backend, ConvShape, LinearShape, NormShape, PoolShape, SgdStep};
+use crate::{Scalar, Whitening};
 
 /// Share of the running statistics that a batch replaces.
 const NORM_MOMENTUM: f64 = 0.1;
@@ -298,6 +298,27 @@ impl<'b, T: Scalar, B: Backend<T>> Network<'b, T, B> {
             }
         }
         Ok(())
+    }
+
+    /// Puts a map before the normalisation, into the linear layer that stands there: embeddings `z / |z|` become
+    /// `C⁻¹ z / |C⁻¹ z|`, at the same cost. Returns whether there is such a layer.
+    ///
+    /// # Panics
+    /// If the map is for embeddings of another size.
+    pub fn whiten(&mut self, whitening: &Whitening) -> Result<bool, B::Error> {
+        assert_eq!(whitening.dim(), self.architecture.dim(), "numbers in one embedding");
+        let [.., LayerSpec::Linear { .. }, LayerSpec::Normalize] = self.architecture.layers() else {
+            return Ok(false);
+        };
+        // A linear layer's weights have a row of outputs for each input; its bias is one more row.
+        let first = self.parameters.len() - 2;
+        for Parameter { len, value, .. } in &mut self.parameters[first..] {
+            let mut rows = vec![T::ZERO; *len];
+            self.backend.download(value, &mut rows)?;
+            whitening.apply(&mut rows);
+            self.backend.upload(&rows, value)?;
+        }
+        Ok(true)
     }
 
     /// Every tensor that makes the network what it is: parameters and running statistics. With `training`, the
