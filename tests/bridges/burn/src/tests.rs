@@ -82,9 +82,7 @@ fn the_gradient_at_the_weights_is_that_of_burn() {
 
 #[test]
 fn training_helps_on_unseen_classes() {
-    let (losses, [before, after]) = train(&Samples::of(0..40, 8), &Samples::of(40..80, 8)).unwrap();
-    let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
-    let (first, last) = (mean(&losses[..20]), mean(&losses[losses.len() - 20..]));
-    assert!(last < 0.8 * first, "the loss went from {first} to {last}");
-    assert!(after > before + 0.3, "Recall@1 went from {before} to {after}");
+    let [[first, last], [before, after]] = train(&Samples::of(0..40, 8), &Samples::of(40..80, 8)).unwrap();
+    assert!(last < 0.6 * first, "the loss went from {first} to {last}");
+    assert!(after > before + 0.4, "Recall@1 went from {before} to {after}");
 }

@@ -59,6 +59,13 @@ where
     Ok(Retrieval::of(&ranks, &[1]).precision_at_1)
 }
 
+/// Mean loss of the first and of the last 20 steps.
+#[must_use]
+pub fn first_and_last(losses: &[f64]) -> [f64; 2] {
+    let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
+    [mean(&losses[..20]), mean(&losses[losses.len() - 20..])]
+}
+
 /// The largest difference, as a share of the largest number expected.
 #[must_use]
 pub fn relative_difference(found: &[f32], expected: &[f32]) -> f32 {
