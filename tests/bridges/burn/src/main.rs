@@ -70,7 +70,7 @@ fn train(training: &Samples, unseen: &Samples) -> Result<[[f64; 2]; 2], Box<dyn 
     let composer = Composer::new(&training.labels, 8, 4, SmallClass::Take, SEED)?;
     let look = |embedder: &Embedder| -> Result<f64, Box<dyn Error>> {
         let x = embedder.forward(constant(unseen.inputs.clone(), INPUTS, &device));
-        Ok(recall_at_1(&core, &x.into_data().into_vec()?, &unseen.labels)?)
+        Ok(recall_at_1(&core, &x.into_data().try_into_vec()?, &unseen.labels)?)
     };
 
     let before = look(&embedder)?;
@@ -83,7 +83,7 @@ fn train(training: &Samples, unseen: &Samples) -> Result<[[f64; 2]; 2], Box<dyn 
 
         // burn forward, the core's loss and gradient, burn backward.
         let x = embedder.forward(constant(inputs, INPUTS, &device));
-        let numbers = x.to_data().into_vec()?;
+        let numbers = x.to_data().try_into_vec()?;
         let key = Key::new(SEED, Stream::Negatives, step);
         let loss = batch_loss(&core, &objective, Embeddings::new(&numbers, DIM)?, &labels, &betas, key)?;
         let carrier = (x * constant(loss.dx, DIM, &device)).sum();

@@ -15,7 +15,7 @@ const BETA: f32 = 1.2;
 fn first_batch(embedder: &Embedder, device: &Device) -> (Tensor<2>, Vec<f32>, BatchLoss<f32>) {
     let samples = Samples::of(0..8, 4);
     let inputs = constant(samples.inputs, INPUTS, device);
-    let x: Vec<f32> = embedder.forward(inputs.clone()).into_data().into_vec().unwrap();
+    let x: Vec<f32> = embedder.forward(inputs.clone()).into_data().try_into_vec().unwrap();
     let (core, key) = (Fast::new(1).unwrap(), Key::new(SEED, Stream::Negatives, 0));
     let rows = Embeddings::new(&x, DIM).unwrap();
     let betas = [BETA; 32];
@@ -41,7 +41,7 @@ fn margin_loss(x: Tensor<2>, beta: Tensor<1>, loss: &BatchLoss<f32>) -> Tensor<1
 }
 
 fn numbers<const D: usize>(tensor: Option<Tensor<D>>) -> Vec<f32> {
-    tensor.expect("a gradient").into_data().into_vec().unwrap()
+    tensor.expect("a gradient").into_data().try_into_vec().unwrap()
 }
 
 #[test]
