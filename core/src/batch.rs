@@ -139,6 +139,20 @@ pub enum BatchError {
         /// Count of embeddings.
         count: usize,
     },
+    /// Count of boundaries and embedding count differ.
+    Betas {
+        /// Count of boundaries.
+        betas: usize,
+        /// Count of embeddings.
+        count: usize,
+    },
+    /// The boundary of an anchor is NaN or infinite.
+    Beta {
+        /// Index of the first such anchor.
+        row: usize,
+        /// Its boundary.
+        value: f64,
+    },
 }
 
 impl fmt::Display for BatchError {
@@ -149,6 +163,8 @@ impl fmt::Display for BatchError {
             Self::ZeroRow { row } => write!(f, "row {row} is all zero and has no direction"),
             Self::NotUnit { row, norm } => write!(f, "row {row} has length {norm:.6}, not 1"),
             Self::Labels { labels, count } => write!(f, "{labels} labels for {count} embeddings"),
+            Self::Betas { betas, count } => write!(f, "{betas} boundaries for {count} embeddings"),
+            Self::Beta { row, value } => write!(f, "row {row} has the boundary {value}"),
         }
     }
 }

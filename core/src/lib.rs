@@ -8,7 +8,8 @@
 //! 2. weights and draws of negatives: [`Weighting`], [`Sampler`], [`Row`];
 //! 3. losses: [`Margin`] with its [`Boundary`], and its neighbours ([`Loss`]), joined to an [`Objective`];
 //! 4. what is learned from ordered numbers: [`isotonic`] regression;
-//! 5. batches over a whole network: the seam [`kernel::Backend`], [`net::Network`], [`Composer`];
+//! 5. batches over a whole network: the seam [`kernel::Backend`], [`net::Network`], [`Composer`]; over another
+//!    framework's network: [`batch_loss`];
 //! 6. after training: [`Whitening`] within classes;
 //! 7. quality: [`metric`].
 //!
@@ -21,6 +22,8 @@
 extern crate alloc;
 
 mod batch;
+#[cfg(feature = "alloc")]
+mod batch_loss;
 #[cfg(feature = "alloc")]
 mod boundary;
 #[cfg(feature = "alloc")]
@@ -45,6 +48,8 @@ mod weight;
 mod whiten;
 
 pub use batch::{BatchError, Embeddings, Row, Triplet, UNIT_TOLERANCE};
+#[cfg(feature = "alloc")]
+pub use batch_loss::{BatchLoss, batch_loss};
 #[cfg(feature = "alloc")]
 pub use boundary::{Boundary, BoundaryStep, Kink, Penalty, exact_boundary};
 #[cfg(feature = "alloc")]
