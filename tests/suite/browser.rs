@@ -9,12 +9,13 @@ use tempfile::TempDir;
 
 use crate::cli::json;
 
-/// Watches a page from inside. A request that failed is no line of the console, and no request at all is right: a page
-/// is one file. Boxes of texts may touch, but not by more than two pixels.
-const WATCH: &str = "<script>
-addEventListener('error', e => console.error('failed: ' + (e.message || e.target.src || e.target.href)), true);
+/// Watches a page from inside. A page is one file: any request for what is not in it is refused by the policy, and a
+/// refusal is a line of the console, where a request that fails is none. Boxes of texts may touch, but not by more than
+/// two pixels.
+const WATCH: &str = "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; \
+style-src 'unsafe-inline'; script-src 'unsafe-inline'\"><script>
 addEventListener('load', () => {
-  for (const asked of performance.getEntriesByType('resource')) console.error('asks for ' + asked.name);
+  for (const picture of document.images) if (!picture.naturalWidth) console.error('no picture: ' + picture.alt);
   for (const svg of document.querySelectorAll('svg')) {
     const frame = svg.getBoundingClientRect();
     const texts = [...svg.querySelectorAll('text')].map(t => [t.textContent.trim(), t.getBoundingClientRect()]);
@@ -129,6 +130,7 @@ fn pages_and_pictures_are_sound_in_a_browser_and_faults_would_be_found() {
     // First the watcher itself: each fault that it is for, planted.
     let faulty = "<!DOCTYPE html><html><head><link rel=\"stylesheet\" href=\"absent.css\"></head>
         <body style=\"background: url(absent-background.png)\"><img src=\"absent.png\">
+        <img alt=\"broken bytes\" src=\"data:image/png;base64,AAAA\">
         <script>console.error('planted error')</script><script>this is no script</script>
         <svg width=\"200\" height=\"60\"><text x=\"10\" y=\"20\">one text</text><text x=\"20\" y=\"22\">another</text>
         <text x=\"180\" y=\"50\">beyond the edge</text></svg></body></html>";
@@ -137,6 +139,7 @@ fn pages_and_pictures_are_sound_in_a_browser_and_faults_would_be_found() {
         "planted error",
         "SyntaxError",
         "absent.png",
+        "no picture: broken bytes",
         "absent.css",
         "absent-background.png",
         "texts overlap: one text / another",

@@ -171,7 +171,7 @@ fn panel(
     legend(&top, names)?;
     let all = || curves.iter().flat_map(|curve| curve.points.iter().chain(curve.bars.iter().flatten()));
     // Steps and distances start at 0, and so does the axis: a single look has its place on it.
-    let (x0, x1) = range(all().map(|p| p.0).chain([0.0]), 0.0);
+    let (x0, x1) = range(all().map(|p| p.0).chain([0.0, chart.x_to]), 0.0);
     let (y0, y1) = range(all().map(|p| p.1).chain([0.0]), 0.05);
     let mut axes = ChartBuilder::on(&field)
         .margin(MARGIN)

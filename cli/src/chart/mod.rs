@@ -112,6 +112,8 @@ pub(crate) struct Chart {
     pub(crate) x: String,
     pub(crate) y: String,
     pub(crate) series: Vec<Series>,
+    /// What the first axis holds at least, beside 0 and the curves.
+    pub(crate) x_to: f64,
     /// Whether the curves have an order: then their colours go from dark to light.
     pub(crate) ordered: bool,
 }
@@ -119,12 +121,18 @@ pub(crate) struct Chart {
 impl Chart {
     /// A chart without a title.
     pub(crate) fn new(x: &str, y: &str, series: Vec<Series>) -> Self {
-        Self { title: String::new(), x: x.into(), y: y.into(), series, ordered: false }
+        Self { title: String::new(), x: x.into(), y: y.into(), series, x_to: 0.0, ordered: false }
     }
 
     /// With a title.
     pub(crate) fn titled(mut self, title: impl Into<String>) -> Self {
         self.title = title.into();
+        self
+    }
+
+    /// With an axis that goes to `end`.
+    pub(crate) const fn up_to(mut self, end: f64) -> Self {
+        self.x_to = end;
         self
     }
 

@@ -115,6 +115,7 @@ fn negatives(runs: &[Run]) -> Shown {
         });
         Chart::new("distance (chord length, 0 to 2)", "density (per unit of distance)", curves.collect())
             .titled(format!("{}: {what}", run.name))
+            .up_to(2.0)
             .ordered()
     };
     // Runs in which every negative counts draw none.
