@@ -6,10 +6,12 @@
 pub mod ablate;
 pub mod args;
 pub mod calibration;
+mod chart;
 pub mod checkup;
 pub mod cmd;
 pub mod config;
 pub mod data;
+pub mod figures;
 pub mod hot;
 pub mod look;
 pub mod model;

@@ -3,7 +3,7 @@
 use crate::config::Config;
 
 /// What each key means. Names that a value may have are those of the option of the same meaning.
-const NOTES: [(&str, &str); 50] = [
+const NOTES: [(&str, &str); 52] = [
     ("seed", "of every random number"),
     ("data.source", "kana, or a path"),
     ("data.validation", "share of the training classes held out for validation, where the data do not say"),
@@ -20,6 +20,11 @@ const NOTES: [(&str, &str); 50] = [
     ("model.dim", "numbers in an embedding, D"),
     ("model.hidden", "widths of the hidden layers of an mlp"),
     ("model.channels", "channels of the blocks of a cnn"),
+    (
+        "model.views",
+        "views of a picture whose mean is its embedding: 1, 5 or 9; 0: 5 of small pictures, else 1",
+    ),
+    ("model.whiten", "shrinkage of the whitening within classes after training; 0: none"),
     ("batch.classes", "classes in a batch; fewer where the data have fewer"),
     ("batch.per_class", "samples of each class, m"),
     ("batch.small_classes", "what a class with fewer does: skip, take or error"),

@@ -42,6 +42,22 @@ pub fn ensure_writable<'p>(paths: impl IntoIterator<Item = &'p Path>) -> Result<
     Ok(())
 }
 
+/// An error unless there is nothing at `path`, or an empty folder: what is there stays as it is.
+pub fn ensure_vacant(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        let mut entries =
+            fs::read_dir(path).with_context(|| format!("cannot look into {}", path.display()))?;
+        ensure!(
+            entries.next().is_none(),
+            "{} exists already and is not empty: choose another --out",
+            path.display()
+        );
+        return Ok(());
+    }
+    ensure!(!path.exists(), "{} exists already and is no folder: choose another --out", path.display());
+    Ok(())
+}
+
 /// A temporary file in the folder of `path`.
 fn beside(path: &Path) -> Result<NamedTempFile> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));

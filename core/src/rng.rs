@@ -56,6 +56,8 @@ pub enum Stream {
     Boundary = 9,
     /// Resampled classes of a confidence interval: item = resample, index = draw.
     Bootstrap = 10,
+    /// Points that are simulated for a figure: item = point, index = number.
+    Simulation = 11,
 }
 
 /// The place of a random number: a seed, what it is for, and the step.

@@ -2,10 +2,12 @@
 
 mod ablate;
 mod backends;
+mod browser;
 mod cli;
 mod complete;
 mod data;
 mod density;
+mod figures;
 mod freestanding;
 mod isotonic;
 mod judging;

@@ -4,14 +4,14 @@ use anyhow::{Result, anyhow};
 use plotters::prelude::*;
 
 use super::table::{Mean, Table};
+use crate::chart::{COLOURS, FONT};
 
 const WIDTH: u32 = 760;
 const ROW: u32 = 24;
-const FONT: u32 = 13;
 /// Left of the field, for names.
 const NAMES: u32 = 230;
-const RECALL: RGBColor = RGBColor(0, 114, 178);
-const MAP: RGBColor = RGBColor(213, 94, 0);
+const RECALL: RGBColor = COLOURS[0];
+const MAP: RGBColor = COLOURS[1];
 
 /// Recall@1 and MAP@R of each cell; the same table gives the same bytes.
 pub(super) fn draw(table: &Table, title: &str) -> Result<String> {

@@ -1,6 +1,7 @@
 //! The command line. Its names are a contract: options may be added, not renamed.
 
 mod ablate;
+mod figures;
 mod pairs;
 mod train;
 
@@ -12,6 +13,7 @@ use crate::config::{Dimension, EmptyKind, Far, LossKind, PenaltyKind, ReductionK
 use crate::number::{at_least_zero, boundary, drawing, near, positive, quantile};
 
 pub use ablate::AblateArgs;
+pub use figures::FiguresArgs;
 pub use pairs::{CalibrateArgs, EmbedPairsArgs, ExportArgs, OneShotArgs, VerifyArgs};
 pub use train::TrainArgs;
 
@@ -46,7 +48,8 @@ pub struct Common {
     #[arg(long, global = true, value_name = "T", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
     /// Seed of every random number, 0 if none is given: of train (over what --config says), of the draws of sample,
-    /// of the k-means and the resamples of eval. The other commands have no chance in them.
+    /// of the k-means and the resamples of eval, of the simulated points of figures. The other commands have no chance
+    /// in them.
     #[arg(long, global = true, value_name = "SEED")]
     pub seed: Option<u64>,
 }
@@ -140,6 +143,10 @@ pub enum Command {
                       --losses margin,triplet --samplers uniform,distance-weighted --cpu-seconds 30 --out grids/mine"
     )]
     Ablate(AblateArgs),
+    /// The figures of the paper's argument, as pictures and as csv: densities, gradient noise, samplers, losses; of
+    /// runs, how they learned.
+    #[command(after_help = "Example:\n  nearfar figures --run runs/kana-1 --run runs/kana-2 --out figures")]
+    Figures(FiguresArgs),
 }
 
 /// Options of `embed`.

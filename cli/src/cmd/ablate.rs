@@ -16,7 +16,7 @@ use crate::data::Samples;
 use crate::overlay::Overlay;
 use crate::plan;
 use crate::recipe::Recipe;
-use crate::write::replace_file;
+use crate::write::{ensure_vacant, replace_file};
 
 pub(super) fn run(args: &AblateArgs, common: &Common) -> Result<Answer> {
     let base = base(args)?;
@@ -134,11 +134,7 @@ fn settle(args: &AblateArgs, runner: &Runner, grid: &mut Grid) -> Result<()> {
         *grid = there;
         return Ok(());
     }
-    ensure!(
-        !args.out.exists() || fs::read_dir(&args.out)?.next().is_none(),
-        "{} exists already and is no grid: choose another --out",
-        args.out.display()
-    );
+    ensure_vacant(&args.out)?;
     if let Some(seconds) = grid.cpu_seconds {
         for cell in &mut grid.cells {
             let steps = steps_for(runner, &cell.variants[0].config, seconds)

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::Answer;
 use crate::args::DensityArgs;
-use crate::report::density_chart;
+use crate::chart::{Chart, Figure, Series};
 use crate::write::replace_file;
 
 /// Distances that are listed where none are asked for.
@@ -39,15 +39,7 @@ pub(super) fn run(args: &DensityArgs) -> Result<Answer> {
         rows.push(json!({ "d": d, "q": q, "ln_q": ln_q, "cdf": cdf, "ln_weight": ln_weight }));
     }
     if let Some(path) = &args.plot {
-        let points =
-            |f: &dyn Fn(f64) -> f64| (1..400).map(|i| f64::from(i) * 0.005).map(|d| (d, f(d))).collect();
-        let cap = weighting.ln_weight(args.near);
-        let svg = density_chart(
-            args.n,
-            points(&|d| density.ln_q(d).exp()),
-            points(&|d| (weighting.ln_weight(d) - cap).exp()),
-        )?;
-        replace_file(path, svg.as_bytes())?;
+        replace_file(path, picture(&density, &weighting, args.near)?.as_bytes())?;
     }
     let json = json!({
         "n": args.n,
@@ -59,4 +51,27 @@ pub(super) fn run(args: &DensityArgs) -> Result<Answer> {
         "rows": rows,
     });
     Ok(Answer { text, json })
+}
+
+/// The density, and the capped weights as a share of the cap, stretched to the same height.
+fn picture(density: &Density, weighting: &Weighting<f64>, near: f64) -> Result<String> {
+    let points = |f: &dyn Fn(f64) -> f64| -> Vec<(f64, f64)> {
+        (0..=400).map(|i| f64::from(i) * 0.005).map(|d| (d, f(d))).collect()
+    };
+    let curve = points(&|d| density.ln_q(d).exp());
+    let top = curve.iter().map(|p| p.1).filter(|q| q.is_finite()).fold(0.0, f64::max);
+    let cap = weighting.ln_weight(near);
+    let weights = points(&|d| top * (weighting.ln_weight(d) - cap).exp());
+    let series =
+        vec![Series::line("density q(d)", curve), Series::line("weight, its cap as high as q", weights)];
+    let chart = Chart::new("distance (chord length, 0 to 2)", "density (per unit of distance)", series);
+    let title = format!("Distances of random points, n = {}", density.dimension());
+    Figure {
+        title: &title,
+        note: format!("Weights 1/q(d), capped at their value at d = {near}."),
+        columns: 1,
+        panel: (640, 380),
+        charts: vec![chart],
+    }
+    .draw()
 }

@@ -9,6 +9,7 @@ mod doctor;
 mod embed;
 mod eval;
 mod export;
+mod figures;
 mod isotonic;
 mod loss;
 mod oneshot;
@@ -86,6 +87,7 @@ pub fn run(cli: &Cli) -> Result<Answer> {
         Command::Doctor => doctor::run(common),
         Command::Bench(args) => bench::run(args, common),
         Command::Ablate(args) => ablate::run(args, common),
+        Command::Figures(args) => figures::run(args, common),
     }
 }
 
@@ -101,10 +103,16 @@ fn place(common: &Common) -> Result<Place> {
 
 /// The processor, for what is computed in double precision, which the GPU layer has not.
 fn backend(common: &Common) -> Result<Fast> {
+    ensure_cpu(common)?;
+    Fast::new(threads(common)).context("cannot start the threads")
+}
+
+/// An error if a GPU was asked for.
+fn ensure_cpu(common: &Common) -> Result<()> {
     if let Device::Cuda(_) = common.device {
         bail!("this is computed in double precision, on the CPU: leave --device cuda out");
     }
-    Fast::new(threads(common)).context("cannot start the threads")
+    Ok(())
 }
 
 /// Embeddings and labels from files. In double precision, unless a verb says otherwise: commands on files are exact

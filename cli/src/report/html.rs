@@ -5,8 +5,8 @@ use base64::Engine;
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
 use maud::{Markup, html};
 
+use super::charts::charts;
 use super::document::document;
-use super::figures::charts;
 use super::table::rows;
 use crate::record::{Neighbours, Picture, Scores, Story};
 

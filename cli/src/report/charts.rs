@@ -3,12 +3,12 @@
 use anyhow::Result;
 use maud::{Markup, PreEscaped, html};
 
-use super::chart::{Chart, Series};
+use crate::chart::{Chart, Series};
 use crate::config::{LossKind, SamplerKind};
 use crate::record::{Look, Scores, Story};
 
 /// A chart and its caption.
-type Figure<'a> = (Chart<'a>, &'a str);
+type Figure<'a> = (Chart, &'a str);
 
 /// All charts; `target` are points of the law of distances.
 pub(super) fn charts(story: &Story, target: &[(f64, f64)]) -> Result<Markup> {
@@ -43,7 +43,7 @@ fn weighted(story: &Story) -> bool {
 
 fn loss(story: &Story) -> Figure<'_> {
     (
-        Chart { x: "step", y: "loss", series: vec![line(story, "loss", |l| Some(l.loss))] },
+        Chart::new("step", "loss", vec![line(story, "loss", |l| Some(l.loss))]),
         "Mean loss between looks. With a mean over active terms it need not fall far: terms that are satisfied leave \
          the mean.",
     )
@@ -69,23 +69,23 @@ fn recall(story: &Story) -> Figure<'_> {
         level("raw input", &summary.baselines.raw),
         level("untrained network", &summary.baselines.untrained),
     ];
-    (Chart { x: "step", y: "Recall@1", series }, caption)
+    (Chart::new("step", "Recall@1", series), caption)
 }
 
 /// Histograms of the first and the last look; none without looks.
 fn distances<'a>(story: &'a Story, target: &[(f64, f64)]) -> Option<Figure<'a>> {
     let (first, last) = (story.looks.first()?, story.looks.last()?);
     let sampler = story.config.sampler.kind;
-    let mut series = vec![Series::histogram("all negatives, first look", &first.negatives)];
+    let mut series = vec![Series::counts("all negatives, first look", &first.negatives)];
     if story.looks.len() > 1 {
-        series.push(Series::histogram("all negatives, last look", &last.negatives));
+        series.push(Series::counts("all negatives, last look", &last.negatives));
     }
     if !last.drawn.is_empty() {
         let name = match sampler {
             SamplerKind::Expected => "as the boundary was fitted to, last look",
             _ => "drawn negatives, last look",
         };
-        series.push(Series::histogram(name, &last.drawn));
+        series.push(Series::counts(name, &last.drawn));
     }
     if !target.is_empty() {
         let name = last.dimension.map_or("law".into(), |n| format!("law of the sphere, n = {n:.1}"));
@@ -108,13 +108,13 @@ fn distances<'a>(story: &'a Story, target: &[(f64, f64)]) -> Option<Figure<'a>> 
         SamplerKind::SemihardBand => "Drawn is any negative a little beyond the positive.",
         SamplerKind::All => "Every negative enters the loss alike; nothing is drawn.",
     };
-    Some((Chart { x: "distance", y: "density", series }, caption))
+    Some((Chart::new("distance", "density", series), caption))
 }
 
 fn negatives(story: &Story) -> Figure<'_> {
     let series = vec![line(story, "effective negatives", |l| Some(l.effective_negatives))];
     (
-        Chart { x: "step", y: "effective negatives", series },
+        Chart::new("step", "effective negatives", series),
         "How many negatives an anchor effectively chooses from. Near 1 it is hardest mining under another name.",
     )
 }
@@ -124,14 +124,14 @@ fn shares(story: &Story) -> Figure<'_> {
     if !weighted(story) {
         series.push(line(story, "pairs without candidate", |l| Some(l.without_candidate)));
         return (
-            Chart { x: "step", y: "share", series },
+            Chart::new("step", "share", series),
             "Terms with a positive loss; positive pairs that found no negative.",
         );
     }
     series.push(line(story, "capped weights", |l| Some(l.capped)));
     series.push(line(story, "pairs without candidate", |l| Some(l.without_candidate)));
     (
-        Chart { x: "step", y: "share", series },
+        Chart::new("step", "share", series),
         "Terms with a positive loss; candidates whose weight is cut at the cap; positive pairs that found no negative.",
     )
 }
@@ -141,5 +141,5 @@ fn boundary(story: &Story) -> Figure<'_> {
     for (at, name) in ["least of a class", "median class", "largest of a class"].into_iter().enumerate() {
         series.push(line(story, name, |l| l.beta_classes.map(|classes| l.beta + classes[at])));
     }
-    (Chart { x: "step", y: "boundary", series }, "The boundary of the margin loss between near and far.")
+    (Chart::new("step", "boundary", series), "The boundary of the margin loss between near and far.")
 }
