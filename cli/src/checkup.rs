@@ -197,7 +197,8 @@ fn metric<B: Backend<f32>>(backend: &B) -> Result<Named, B::Error> {
     let labels: Vec<u32> = (0..count as u32).map(|i| i / 5).collect();
     let (embeddings, indices) = (bench.put(&x)?, backend.indices(&labels)?);
     let betas = bench.put(&vec![1.2; count])?;
-    let view = BatchView { embeddings: &embeddings, labels: &indices, betas: &betas, count, dim };
+    let view =
+        BatchView { embeddings: &embeddings, labels: &indices, betas: &betas, anchors: count, count, dim };
     let moments = backend.negative_moments(view)?;
     let mut list = vec![(
         "negative_moments",

@@ -101,7 +101,7 @@ fn step(fast: &Fast, n: usize, dim: usize, rates: &Rates) -> Result<Timing> {
     let sampler = Sampler::DistanceWeighted(weighting);
     let objective = Objective::new(Loss::Margin(Margin::new(0.2, 0.0)?), sampler, Reduction::MeanActive)?;
     let (mut draws, mut dx, mut dbetas) = (Vec::<Draw<f32>>::new(), vec![0.0; n * dim], vec![0.0; n]);
-    let view = BatchView { embeddings: &rows, labels: &labels, betas: &betas, count: n, dim };
+    let view = BatchView { embeddings: &rows, labels: &labels, betas: &betas, anchors: n, count: n, dim };
     let mut step = 0;
     let (median_us, peak_bytes) = time(|| {
         step += 1;

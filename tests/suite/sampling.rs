@@ -64,7 +64,7 @@ fn draws_follow_the_exact_law_in_every_dimension() {
         for (name, sampler) in samplers::<f64>(dim).into_iter().filter(|(_, s)| s.draws()) {
             for anchor in [0, 17, 59] {
                 let d = distances(&x, dim, anchor);
-                let row = Row { anchor, labels: &labels, distances: &d, beta: 1.2 };
+                let row = Row { anchor, anchors: labels.len(), labels: &labels, distances: &d, beta: 1.2 };
                 let positives: Vec<usize> = row.positives().collect();
                 let mut counts = vec![vec![0_u64; labels.len()]; labels.len()];
                 let key = Key::new(5, Stream::Negatives, 1);
@@ -119,6 +119,7 @@ fn drawn<T: Scalar, B: Backend<T>>(backend: &B, sampler: Sampler<T>, x: &[f64], 
         embeddings: &embeddings,
         labels: &indices,
         betas: &betas,
+        anchors: count,
         count,
         dim: x.len() / labels.len(),
     };
@@ -181,7 +182,7 @@ fn draws_are_the_same_for_any_number_of_threads_and_for_an_anchor_alone() {
         );
         let anchor = 31;
         let d = distances(&x, 16, anchor);
-        let row = Row { anchor, labels: &labels, distances: &d, beta: 1.2 };
+        let row = Row { anchor, anchors: labels.len(), labels: &labels, distances: &d, beta: 1.2 };
         let mut alone = Vec::new();
         let key = Key::new(3, Stream::Negatives, 4);
         sampler.draw_row(&row, None, key, &mut [0.0; 60], &mut |draw| alone.push(draw.triplet));

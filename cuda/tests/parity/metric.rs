@@ -46,6 +46,7 @@ impl Batch {
             embeddings: &self.x,
             labels: &self.labels,
             betas: &self.betas,
+            anchors: self.count(),
             count: self.count(),
             dim: self.dim,
         }
@@ -83,7 +84,14 @@ fn on_device<R>(
     let mut longer = batch.labels.clone();
     longer.extend([0, 1]);
     let labels = cuda.indices(&longer).unwrap();
-    work(BatchView { embeddings: &x, labels: &labels, betas: &betas, count: batch.count(), dim: batch.dim })
+    work(BatchView {
+        embeddings: &x,
+        labels: &labels,
+        betas: &betas,
+        anchors: batch.count(),
+        count: batch.count(),
+        dim: batch.dim,
+    })
 }
 
 fn weighting(dimension: f64, cap: Cap<f32>, far: FarCut<f32>, empty: EmptyRow) -> Weighting<f32> {
