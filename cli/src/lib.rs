@@ -12,6 +12,7 @@ pub mod config;
 pub mod data;
 pub mod hot;
 pub mod look;
+mod memory;
 pub mod model;
 pub mod notes;
 mod number;

@@ -8,7 +8,8 @@
 //! 2. weights and draws of negatives: [`Weighting`], [`Sampler`], [`Row`];
 //! 3. losses: [`Margin`] with its [`Boundary`], and its neighbours ([`Loss`]), joined to an [`Objective`];
 //! 4. what is learned from ordered numbers: [`isotonic`] regression;
-//! 5. batches over a whole network: the seam [`kernel::Backend`], [`net::Network`], [`Composer`];
+//! 5. batches over a whole network: the seam [`kernel::Backend`], [`net::Network`], [`Composer`], and [`Memory`] of
+//!    batches past;
 //! 6. quality: [`metric`].
 //!
 //! The formulas see one pair or one row at a time, need neither `std` nor an allocator, and give the same bits on
@@ -33,6 +34,8 @@ pub mod kernel;
 mod loss;
 mod math;
 #[cfg(feature = "alloc")]
+mod memory;
+#[cfg(feature = "alloc")]
 pub mod metric;
 #[cfg(feature = "alloc")]
 pub mod net;
@@ -56,6 +59,8 @@ pub use loss::{
     ObjectiveError, PairGrad, Quadruplet, Reduction, TripletGrad, TripletLoss,
 };
 pub use math::Scalar;
+#[cfg(feature = "alloc")]
+pub use memory::{Ages, Memory, MemoryState};
 pub use noise::{NoiseError, gradient_noise};
 pub use rng::{Key, Stream, philox4x32_10, shuffle};
 pub use sample::{Draw, DrawReport, Sampler};
