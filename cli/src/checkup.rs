@@ -81,10 +81,19 @@ impl<B: Backend<f32>> Bench<'_, B> {
 type Named = Vec<(&'static str, Vec<f32>)>;
 
 fn results<B: Backend<f32>>(backend: &B) -> Result<Named, B::Error> {
-    let mut list = layers(backend)?;
+    let mut list = vec![("copy", copied(backend)?)];
+    list.extend(layers(backend)?);
     list.extend(optimizers(backend)?);
     list.extend(metric(backend)?);
     Ok(list)
+}
+
+/// Some numbers into the middle of others.
+fn copied<B: Backend<f32>>(backend: &B) -> Result<Vec<f32>, B::Error> {
+    let bench = Bench { backend };
+    let (from, mut to) = (bench.put(&numbers(16, 90))?, bench.put(&numbers(17, 70))?);
+    backend.copy(&from, 13, &mut to, 5, 50)?;
+    bench.take(&to, 70)
 }
 
 fn layers<B: Backend<f32>>(backend: &B) -> Result<Named, B::Error> {
@@ -197,22 +206,33 @@ fn metric<B: Backend<f32>>(backend: &B) -> Result<Named, B::Error> {
     let labels: Vec<u32> = (0..count as u32).map(|i| i / 5).collect();
     let (embeddings, indices) = (bench.put(&x)?, backend.indices(&labels)?);
     let betas = bench.put(&vec![1.2; count])?;
-    let view = BatchView { embeddings: &embeddings, labels: &indices, betas: &betas, count, dim };
-    let moments = backend.negative_moments(view)?;
-    let mut list = vec![(
-        "negative_moments",
-        vec![moments.pairs as f32, moments.cos_squared as f32, moments.ln_one_minus_cos_squared as f32],
-    )];
+    let view =
+        BatchView { embeddings: &embeddings, labels: &indices, betas: &betas, anchors: count, count, dim };
+    // The last rows may be remembered ones: the batch then ends within a class, and its other samples are behind it.
+    let remembering = BatchView { anchors: 37, ..view };
+    let mut list = Named::new();
+    for (name, view) in [("negative_moments", view), ("negative_moments (memory)", remembering)] {
+        let moments = backend.negative_moments(view)?;
+        let sums =
+            [moments.pairs as f32, moments.cos_squared as f32, moments.ln_one_minus_cos_squared as f32];
+        list.push((name, sums.to_vec()));
+    }
     let weighting =
         Weighting::new(16.0, Cap::Near(0.5), FarCut::None, EmptyRow::Skip).expect("valid numbers");
     let margin = Loss::Margin(Margin::new(0.2, 0.0).expect("valid numbers"));
     let (mut dx, mut dbetas) = (backend.zeros(count * dim)?, backend.zeros(count)?);
+    let drawing = Sampler::DistanceWeighted(weighting.clone());
+    let expecting = Sampler::Expected(weighting);
     let named = [
-        ("draw", "loss of tuples", Sampler::DistanceWeighted(weighting.clone())),
-        ("draw (nothing)", "loss of rows", Sampler::Expected(weighting)),
+        ("draw", "loss of tuples", view, &drawing),
+        ("draw (nothing)", "loss of rows", view, &expecting),
+        ("draw (memory)", "loss of tuples (memory)", remembering, &drawing),
+        ("draw (nothing, memory)", "loss of rows (memory)", remembering, &expecting),
     ];
-    for (draw_name, loss_name, sampler) in named {
-        let objective = Objective::new(margin, sampler, Reduction::MeanActive).expect("they go together");
+    for (draw_name, loss_name, view, sampler) in named {
+        let anchors = view.anchors;
+        let objective =
+            Objective::new(margin, sampler.clone(), Reduction::MeanActive).expect("they go together");
         let mut draws = B::Draws::default();
         let report = backend.draw(view, &objective, Key::new(1, Stream::Negatives, 0), &mut draws)?;
         let drawn = backend.download_draws(&draws)?;
@@ -227,7 +247,7 @@ fn metric<B: Backend<f32>>(backend: &B) -> Result<Named, B::Error> {
             ));
         }
         let loss = backend.loss(view, &objective, &draws, &mut dx, &mut dbetas)?;
-        let gradients = [bench.take(&dx, count * dim)?, bench.take(&dbetas, count)?];
+        let gradients = [bench.take(&dx, anchors * dim)?, bench.take(&dbetas, anchors)?];
         list.push((loss_name, [&gradients.concat()[..], &[loss.loss as f32]].concat()));
     }
     let search = SearchView { embeddings: &embeddings, labels: &labels, count };

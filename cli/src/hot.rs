@@ -15,6 +15,8 @@ use nearfar_core::{
 
 /// Samples of a class in a batch or set.
 const PER_CLASS: usize = 4;
+/// Samples of a batch that has a memory.
+const REMEMBERING: usize = 160;
 /// Samples in a batch of the networks.
 const NETWORK_BATCH: usize = 128;
 /// How long one path is repeated, and how often at least.
@@ -45,7 +47,15 @@ pub fn all(threads: usize, sizes: &[usize], dim: usize, rates: &Rates) -> Result
     let fast = Fast::new(threads)?;
     let mut list = Vec::new();
     for &n in sizes {
-        list.push(step(&fast, n, dim, rates)?);
+        list.push(step(&fast, &Step { name: "step", expected: false, anchors: n, count: n }, dim, rates)?);
+    }
+    for &n in sizes {
+        list.push(step(&fast, &Step { name: "expected", expected: true, anchors: n, count: n }, dim, rates)?);
+    }
+    // The batch of the recipe `best`, the largest n rows of a memory behind it.
+    let count = REMEMBERING + sizes.iter().max().copied().unwrap_or(0);
+    for (name, expected) in [("step (memory)", false), ("expected (memory)", true)] {
+        list.push(step(&fast, &Step { name, expected, anchors: REMEMBERING, count }, dim, rates)?);
     }
     for &n in sizes {
         list.push(search(&fast, n, dim, rates)?);
@@ -93,15 +103,26 @@ fn embeddings(n: usize, dim: usize) -> Result<(Vec<f32>, Vec<u32>)> {
     Ok((rows, (0..n).map(|i| (i / PER_CLASS) as u32).collect()))
 }
 
-/// Draws, loss and gradients of one batch: distance weighted sampling with the margin loss.
-fn step(fast: &Fast, n: usize, dim: usize, rates: &Rates) -> Result<Timing> {
-    let (rows, labels) = embeddings(n, dim)?;
-    let (labels, betas) = (Backend::<f32>::indices(fast, &labels)?, vec![1.2_f32; n]);
+/// A step's choice of negatives and its loss with the margin: what it is called, and what it looks at.
+struct Step {
+    name: &'static str,
+    /// Whether negatives are weighted rather than drawn.
+    expected: bool,
+    anchors: usize,
+    count: usize,
+}
+
+/// Draws, loss and gradients of one batch: distance weighted sampling, or every negative with its probability.
+fn step(fast: &Fast, of: &Step, dim: usize, rates: &Rates) -> Result<Timing> {
+    let Step { name, expected, anchors, count } = *of;
+    let (rows, labels) = embeddings(count, dim)?;
+    let (labels, betas) = (Backend::<f32>::indices(fast, &labels)?, vec![1.2_f32; anchors]);
     let weighting = Weighting::new(dim as f64, Cap::Near(0.5), FarCut::At(1.4), EmptyRow::Skip)?;
-    let sampler = Sampler::DistanceWeighted(weighting);
+    let sampler = if expected { Sampler::Expected(weighting) } else { Sampler::DistanceWeighted(weighting) };
     let objective = Objective::new(Loss::Margin(Margin::new(0.2, 0.0)?), sampler, Reduction::MeanActive)?;
-    let (mut draws, mut dx, mut dbetas) = (Vec::<Draw<f32>>::new(), vec![0.0; n * dim], vec![0.0; n]);
-    let view = BatchView { embeddings: &rows, labels: &labels, betas: &betas, count: n, dim };
+    let (mut draws, mut dx) = (Vec::<Draw<f32>>::new(), vec![0.0; anchors * dim]);
+    let mut dbetas = vec![0.0; anchors];
+    let view = BatchView { embeddings: &rows, labels: &labels, betas: &betas, anchors, count, dim };
     let mut step = 0;
     let (median_us, peak_bytes) = time(|| {
         step += 1;
@@ -109,20 +130,17 @@ fn step(fast: &Fast, n: usize, dim: usize, rates: &Rates) -> Result<Timing> {
         fast.loss(view, &objective, &draws, &mut dx, &mut dbetas)?;
         Ok(())
     })?;
-    // Each unordered pair once: its product, one logarithm, one exponential.
-    let pairs = 0.5 * (n * n) as f64;
-    let seconds =
+    // Each unordered pair that has an anchor once: its product, one logarithm, one exponential. Weighted ones pull on each
+    // of their anchors, one multiply-add a component.
+    let pairs = anchors as f64 * (count as f64 - 0.5 * anchors as f64);
+    let mut seconds =
         pairs * (dim as f64 / rates.multiply_adds + 1.0 / rates.logarithms + 1.0 / rates.exponentials);
+    if expected {
+        seconds += (anchors * count * dim) as f64 / rates.multiply_adds;
+    }
     let threads = fast.threads();
-    Ok(Timing {
-        name: "step",
-        n,
-        dim,
-        threads,
-        median_us,
-        floor_us: 1e6 * seconds / threads as f64,
-        peak_bytes,
-    })
+    let floor_us = 1e6 * seconds / threads as f64;
+    Ok(Timing { name, n: count, dim, threads, median_us, floor_us, peak_bytes })
 }
 
 /// Recall@K, R-precision and MAP@R of a set.

@@ -14,6 +14,7 @@ pub mod data;
 pub mod figures;
 pub mod hot;
 pub mod look;
+mod memory;
 pub mod model;
 pub mod notes;
 mod number;

@@ -81,6 +81,7 @@ impl Since {
             negatives: distances.negatives,
             drawn: distances.drawn,
             validation,
+            memory: shot.memory,
         })
     }
 }
@@ -93,7 +94,7 @@ fn spread(values: &[f32]) -> Option<[f64; 3]> {
     Some([*first, sorted[sorted.len() / 2], *last].map(f64::from))
 }
 
-/// Distances within a batch.
+/// Distances within a batch, and of its samples to what a memory holds.
 struct Distances {
     positive_mean: f64,
     negative_mean: f64,
@@ -110,9 +111,12 @@ impl Distances {
         // Sum and count of the distances of positive and of negative pairs.
         let mut sums = [[0.0; 2]; 2];
         for i in 0..count {
-            for j in 0..i {
+            for j in 0..i.min(shot.anchors) {
                 let d = f64::from(distance(row(i), row(j)));
                 let same = shot.labels[i] == shot.labels[j];
+                if same && i >= shot.anchors {
+                    continue; // no pair of this step
+                }
                 sums[usize::from(!same)][0] += d;
                 sums[usize::from(!same)][1] += 1.0;
                 if !same {
@@ -141,9 +145,13 @@ fn bin(d: f64) -> usize {
 mod tests {
     use super::*;
 
+    fn shot(anchors: usize, embeddings: Vec<f32>, labels: Vec<u32>) -> BatchShot {
+        BatchShot { anchors, embeddings, labels, memory: None, draws: Vec::new() }
+    }
+
     #[test]
     fn a_collapse_is_named_with_advice() {
-        let shot = BatchShot { embeddings: vec![1.0, 0.0, 1.0, 1e-4], labels: vec![0, 1], draws: Vec::new() };
+        let shot = shot(2, vec![1.0, 0.0, 1.0, 1e-4], vec![0, 1]);
         let error =
             Since::default().look(7, 1, &shot, &Boundary::new(1.2, 0, 0), None).unwrap_err().to_string();
         assert!(error.contains("collapsed") && error.contains("Lower optimizer.rate"), "{error}");
@@ -151,14 +159,21 @@ mod tests {
 
     #[test]
     fn distances_fall_into_their_bins() {
-        let shot = BatchShot {
-            embeddings: vec![1.0, 0.0, -1.0, 0.0, 0.0, 1.0],
-            labels: vec![0, 1, 0],
-            draws: vec![],
-        };
+        let shot = shot(3, vec![1.0, 0.0, -1.0, 0.0, 0.0, 1.0], vec![0, 1, 0]);
         let look = Since::default().look(1, 1, &shot, &Boundary::new(1.2, 0, 0), None).unwrap();
         assert_eq!(look.negatives.iter().sum::<u64>(), 2);
         assert_eq!((look.negatives[BINS - 1], look.negatives[28]), (1, 1)); // 2 and sqrt(2) of bins of 0.05
         assert!((look.positive_distance - 2.0_f64.sqrt()).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_memory_adds_its_distances_to_the_batch_and_no_positives() {
+        // A batch of two classes; a row of the first class and two of another are remembered.
+        let embeddings = vec![1.0, 0.0, -1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0];
+        let shot = shot(2, embeddings, vec![0, 1, 0, 2, 2]);
+        let look = Since::default().look(1, 1, &shot, &Boundary::new(1.2, 0, 0), None).unwrap();
+        // The pair of the batch at 2; the others at sqrt(2): class 0 remembered with class 1, and 2 x 2.
+        assert_eq!((look.negatives[BINS - 1], look.negatives[28]), (1, 5));
+        assert_eq!(look.positive_distance, 0.0);
     }
 }

@@ -3,7 +3,7 @@
 use crate::config::Config;
 
 /// What each key means. Names that a value may have are those of the option of the same meaning.
-const NOTES: [(&str, &str); 52] = [
+const NOTES: [(&str, &str); 54] = [
     ("seed", "of every random number"),
     ("data.source", "kana, or a path"),
     ("data.validation", "share of the training classes held out for validation, where the data do not say"),
@@ -49,6 +49,8 @@ const NOTES: [(&str, &str); 52] = [
     ("sampler.near", "distance whose weight caps all others"),
     ("sampler.far", "where candidates end: none, active (alpha + beta) or a distance"),
     ("sampler.empty", "what an anchor without candidates does: skip, nearest or uniform"),
+    ("memory.size", "embeddings of earlier batches that are negatives too; 0 for none"),
+    ("memory.warmup", "steps before which they are gathered and not used"),
     ("optimizer.kind", "adam or sgd"),
     ("optimizer.rate", "largest learning rate"),
     ("optimizer.warmup", "steps of linear growth to it"),

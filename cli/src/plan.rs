@@ -24,6 +24,9 @@ const LAYERS_MAX: usize = 50;
 /// Most numbers in an embedding that is whitened: the time grows with their cube.
 const WHITEN_MAX: usize = 4096;
 
+/// Numbers of a batch and the memory behind it that a run file may ask for: a GiB.
+const REMEMBERED_MAX: usize = 1 << 28;
+
 /// Largest side that pictures are resized to.
 const SIDE_MAX: usize = 2048;
 
@@ -97,7 +100,7 @@ pub fn check(config: &Config) -> Result<()> {
 
 /// As [`check`]; `mistakes` are those found before, in its text: all are one error.
 pub fn check_beside(config: &Config, mistakes: Vec<String>) -> Result<()> {
-    let Config { data, model, batch, loss, boundary, sampler, optimizer, augment, .. } = config;
+    let Config { data, model, batch, loss, boundary, sampler, memory, optimizer, augment, .. } = config;
     let mut errors = Errors(mistakes);
     errors.range("data.validation", data.validation, 0.0, 0.9);
     errors.range("data.test", data.test, 0.0, 0.9);
@@ -130,6 +133,14 @@ pub fn check_beside(config: &Config, mistakes: Vec<String>) -> Result<()> {
     errors.size("batch.per_class", batch.per_class, 2);
     errors.check(batch.classes.saturating_mul(batch.per_class) <= LARGEST_SIZE, || {
         format!("batch.classes x batch.per_class is above {LARGEST_SIZE}")
+    });
+    errors.size("memory.size", memory.size, 0);
+    let seen = batch.classes.saturating_mul(batch.per_class).saturating_add(memory.size);
+    errors.check(memory.size == 0 || seen.saturating_mul(model.dim) <= REMEMBERED_MAX, || {
+        format!(
+            "memory.size = {} with model.dim = {} is above {REMEMBERED_MAX} numbers",
+            memory.size, model.dim
+        )
     });
     errors.loss_and_sampler(loss, sampler, model.dim);
     let exact = loss.kind == LossKind::Margin && boundary.mode == BoundaryMode::Exact;
@@ -349,6 +360,19 @@ mod tests {
         ] {
             assert!(text.contains(part), "{text}");
         }
+    }
+
+    #[test]
+    fn a_memory_that_no_machine_should_hold_is_refused() {
+        let mut config = Config::recipe(Recipe::Best);
+        config.memory.size = 65_536;
+        check(&config).unwrap();
+        config.memory.size = usize::MAX;
+        assert!(check(&config).unwrap_err().to_string().contains("memory.size"));
+        (config.memory.size, config.model.dim) = (65_536, 4096);
+        assert!(check(&config).unwrap_err().to_string().contains("above 268435456 numbers"));
+        config.memory.size = 0;
+        check(&config).unwrap();
     }
 
     #[test]

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{
     AugmentConfig, BatchConfig, BoundaryConfig, BoundaryMode, Config, DataConfig, Dimension, DimensionName,
-    Elastic, ElasticName, EmptyKind, Far, LossConfig, LossKind, ModelConfig, ModelKind, OptimizerConfig,
-    OptimizerKind, PenaltyKind, ReductionKind, SamplerConfig, SamplerKind, SmallClasses, TrainConfig,
+    Elastic, ElasticName, EmptyKind, Far, LossConfig, LossKind, MemoryConfig, ModelConfig, ModelKind,
+    OptimizerConfig, OptimizerKind, PenaltyKind, ReductionKind, SamplerConfig, SamplerKind, SmallClasses,
+    TrainConfig,
 };
 
 /// Where the numbers of a run start from.
@@ -69,6 +70,7 @@ impl Config {
                 far: Far::Number(1.4),
                 empty: EmptyKind::Skip,
             },
+            memory: MemoryConfig { size: 0, warmup: 0 },
             optimizer: OptimizerConfig {
                 kind: OptimizerKind::Adam,
                 rate: 4e-3,

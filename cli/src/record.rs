@@ -38,12 +38,30 @@ pub struct Look {
     pub without_candidate: f64,
     /// Mean distance of the positive pairs of the last batch.
     pub positive_distance: f64,
-    /// Histogram of the distances of all negative pairs of the last batch, [`BINS`] parts of [0, 2].
+    /// Histogram of the distances of all negative pairs of the last batch, and of the batch with what a memory held,
+    /// [`BINS`] parts of [0, 2].
     pub negatives: Vec<u64>,
     /// The same of the negatives that were drawn; empty where none are drawn.
     pub drawn: Vec<u64>,
     /// Retrieval on the validation classes.
     pub validation: Option<Scores>,
+    /// The memory at the last step; not there where a run has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Remembered>,
+}
+
+/// A memory of earlier batches, as a step saw it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Remembered {
+    /// Rows that were held.
+    pub rows: usize,
+    /// Mean of their ages in steps.
+    pub mean_age: f64,
+    /// Age of the oldest.
+    pub max_age: u32,
+    /// Share of the negatives that came from there: of those that were drawn for the loss; or where the loss draws none,
+    /// of their weight, mean over the anchors. 0 before the warm-up is over.
+    pub share: f64,
 }
 
 /// Retrieval quality: every sample is a query against all others.

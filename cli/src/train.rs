@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use nearfar_core::kernel::{Backend, BatchView};
 use nearfar_core::net::{Network, Optimizer, Schedule, Tensor};
 use nearfar_core::{
-    Boundary, BoundaryStep, Composer, Draw, DrawReport, Embeddings, Key, Loss, LossReport, Objective,
+    Boundary, BoundaryStep, Composer, Draw, DrawReport, Embeddings, Key, Loss, LossReport, Memory, Objective,
     Penalty, Reduction, Stream, Whitening,
 };
 
@@ -13,8 +13,9 @@ use crate::data::augment::Augmentation;
 use crate::data::feed::{Batch, Feed, Maker};
 use crate::data::normalize::Normalization;
 use crate::data::{DataSet, Samples};
+use crate::record::Remembered;
 use crate::views::Views;
-use crate::{plan, quality};
+use crate::{memory, plan, quality};
 
 /// A run in memory: what a step reads and changes.
 pub struct Trainer<'a, B: Backend<f32>> {
@@ -27,15 +28,18 @@ pub struct Trainer<'a, B: Backend<f32>> {
     network: Network<'a, f32, B>,
     views: Views,
     boundary: Boundary<f32>,
+    /// Embeddings of earlier batches, where the run file asks for some.
+    memory: Option<Memory<'a, f32, B>>,
     batch: BatchState<B>,
 }
 
 /// The batch of the last step, where the backend and the host keep it.
 struct BatchState<B: Backend<f32>> {
-    /// Indices into the training samples, their labels, and (class, image) of each.
+    /// Indices into the training samples, and (class, image) of each.
     samples: Vec<u32>,
-    labels: Vec<u32>,
     anchors: Vec<(u32, u32)>,
+    /// What each sample is shown as, and behind them the same of the memory's rows, where the step used it.
+    seen: Vec<u32>,
     inputs: Vec<f32>,
     betas: Vec<f32>,
     device_betas: B::Buffer,
@@ -44,6 +48,10 @@ struct BatchState<B: Backend<f32>> {
     observed: B::Draws,
     dx: B::Buffer,
     dbetas: B::Buffer,
+    /// The objective in the dimension of this batch.
+    objective: Objective<f32>,
+    /// The memory as the step found it, but for its share.
+    memory: Option<Remembered>,
 }
 
 /// What one step was like.
@@ -59,12 +67,16 @@ pub struct StepReport {
     pub dimension: Option<f64>,
 }
 
-/// The last batch on the host.
+/// The last batch on the host, and behind it what the step saw of a memory.
 pub struct BatchShot {
-    /// Unit embeddings, `[N, D]`.
+    /// Samples of the batch, N.
+    pub anchors: usize,
+    /// Unit embeddings, `[N + M, D]`.
     pub embeddings: Vec<f32>,
     /// Class of each.
     pub labels: Vec<u32>,
+    /// The memory, where there is one.
+    pub memory: Option<Remembered>,
     /// What was drawn, for the loss or else for the boundary.
     pub draws: Vec<Draw<f32>>,
 }
@@ -83,15 +95,17 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
             Network::new(backend, architecture, capacity.max(quality::at_once(samples.size())), config.seed)?;
         let classes = if boundary.per_class { samples.classes.len() } else { 0 };
         let images = if boundary.per_image { samples.count() } else { 0 };
+        let objective = plan::objective(&config.loss, &config.sampler, dim)?;
+        let size = config.memory.size;
+        let memory = if size > 0 { Some(Memory::new(backend, size, dim, capacity)?) } else { None };
         Ok(Self {
-            objective: plan::objective(&config.loss, &config.sampler, dim)?,
             optimizer: plan::optimizer(&config.optimizer),
             schedule: plan::schedule(&config.optimizer, &config.train),
             boundary: Boundary::new(boundary.start as f32, classes, images),
             batch: BatchState {
                 samples: Vec::new(),
-                labels: Vec::new(),
                 anchors: Vec::new(),
+                seen: Vec::new(),
                 inputs: Vec::new(),
                 betas: Vec::new(),
                 device_betas: backend.zeros(capacity)?,
@@ -99,7 +113,11 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
                 observed: B::Draws::default(),
                 dx: backend.zeros(capacity * dim)?,
                 dbetas: backend.zeros(capacity)?,
+                objective: objective.clone(),
+                memory: None,
             },
+            objective,
+            memory,
             backend,
             config,
             feed: Feed::new(Maker {
@@ -118,19 +136,25 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
     /// One step of the method. `step` counts from 0; with the seed it alone decides every random number.
     pub fn step(&mut self, step: u32) -> Result<StepReport> {
         self.compose(step)?;
-        let Self { backend, batch, network, .. } = self;
-        let (count, dim) = (batch.samples.len(), network.architecture().dim());
-        let labels = backend.indices(&batch.labels)?;
+        let Self { backend, batch, network, memory, .. } = self;
+        let (anchors, dim) = (batch.samples.len(), network.architecture().dim());
         self.boundary.of(&batch.anchors, &mut batch.betas);
         backend.upload(&batch.betas, &mut batch.device_betas)?;
 
-        let embeddings = network.forward(&batch.inputs, count).with_context(|| {
+        let mut embeddings = network.forward(&batch.inputs, anchors).with_context(|| {
             let rate = self.config.optimizer.rate;
             format!(
                 "the embedding has collapsed or diverged at step {step}: lower optimizer.rate (now {rate})"
             )
         })?;
-        let view = BatchView { embeddings, labels: &labels, betas: &batch.device_betas, count, dim };
+        batch.memory = memory.as_ref().map(|memory| remembered(memory, step));
+        if let Some(memory) = memory.as_mut().filter(|_| step >= self.config.memory.warmup) {
+            batch.seen.extend(memory.labels());
+            embeddings = memory.join(embeddings, anchors)?;
+        }
+        let labels = backend.indices(&batch.seen)?;
+        let (count, betas) = (batch.seen.len(), &batch.device_betas);
+        let view = BatchView { embeddings, labels: &labels, betas, anchors, count, dim };
         let (objective, dimension) =
             follow_dimension(self.config, &self.objective, || backend.negative_moments(view))?;
         let key = Key::new(self.config.seed, Stream::Negatives, step);
@@ -148,20 +172,25 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
             let key = key.with_stream(Stream::Boundary);
             backend.draw(view, &objective.observer(), key, &mut batch.observed)?;
         }
+        batch.objective = objective;
 
         network.backward(&batch.dx)?;
         let rate = self.schedule.rate_at(step);
         network.update(self.optimizer, rate, step)?;
         loss.loss += self.move_boundary(&loss, dim)?;
+        if let Some(memory) = &mut self.memory {
+            // As they were in this step: the network has moved on.
+            memory.push(self.network.embeddings(), &self.batch.seen[..anchors], step)?;
+        }
         Ok(StepReport { loss, drawn, rate, dimension })
     }
 
     /// Takes batch number `step`: augmented and normalised inputs, labels and anchors.
     fn compose(&mut self, step: u32) -> Result<()> {
-        let Batch { samples, labels, inputs } = self.feed.batch(step, self.config.train.steps)?;
+        let Batch { samples, labels, shown, inputs } = self.feed.batch(step, self.config.train.steps)?;
         self.batch.anchors.clear();
         self.batch.anchors.extend(labels.iter().copied().zip(samples.iter().copied()));
-        (self.batch.samples, self.batch.labels, self.batch.inputs) = (samples, labels, inputs);
+        (self.batch.samples, self.batch.seen, self.batch.inputs) = (samples, shown, inputs);
         Ok(())
     }
 
@@ -200,7 +229,7 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
     /// What the boundary is fitted to: of each observed draw its positive and its negative pair, as (anchor,
     /// distance, same class).
     fn observed_pairs(&self, dim: usize) -> Result<Vec<(u32, f32, bool)>> {
-        let (count, embeddings) = (self.batch.samples.len(), self.network.embeddings());
+        let (count, embeddings) = (self.batch.seen.len(), self.rows());
         let tuples = self.backend.tuple_distances(count, dim, embeddings, &self.batch.observed)?;
         Ok(tuples.into_iter().flat_map(|(a, [near, far])| [(a, near, true), (a, far, false)]).collect())
     }
@@ -218,21 +247,28 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
         }
     }
 
-    /// The last batch, for looks.
-    pub fn shot(&self) -> Result<BatchShot> {
-        let mut draws = self.backend.download_draws(&self.batch.draws)?;
-        if draws.is_empty() {
-            // Nothing is drawn for the loss; what the boundary was fitted to is drawn by the same law.
-            draws = self.backend.download_draws(&self.batch.observed)?;
-        }
-        Ok(BatchShot { embeddings: self.embeddings()?, labels: self.batch.labels.clone(), draws })
+    /// The rows that the last step saw: its batch, or its batch with the memory behind it.
+    fn rows(&self) -> &B::Buffer {
+        let used = self.batch.seen.len() > self.batch.samples.len();
+        self.memory.as_ref().filter(|_| used).map_or_else(|| self.network.embeddings(), Memory::joined)
     }
 
-    /// Embeddings of the last batch, on the host.
-    fn embeddings(&self) -> Result<Vec<f32>> {
-        let mut embeddings = vec![0.0; self.batch.samples.len() * self.network.architecture().dim()];
-        self.backend.download(self.network.embeddings(), &mut embeddings)?;
-        Ok(embeddings)
+    /// The last batch, for looks.
+    pub fn shot(&self) -> Result<BatchShot> {
+        let batch = &self.batch;
+        let mut draws = self.backend.download_draws(&batch.draws)?;
+        let mut embeddings = vec![0.0; batch.seen.len() * self.network.architecture().dim()];
+        self.backend.download(self.rows(), &mut embeddings)?;
+        let remembered = batch.memory.map(|found| {
+            let seen = memory::Seen { embeddings: &embeddings, labels: &batch.seen, betas: &batch.betas };
+            Remembered { share: memory::share(&batch.objective, &seen, &draws), ..found }
+        });
+        if draws.is_empty() {
+            // Nothing is drawn for the loss; what the boundary was fitted to is drawn by the same law.
+            draws = self.backend.download_draws(&batch.observed)?;
+        }
+        let (anchors, labels) = (batch.samples.len(), batch.seen.clone());
+        Ok(BatchShot { anchors, embeddings, labels, memory: remembered, draws })
     }
 
     /// The network.
@@ -290,6 +326,9 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
         let mut tensors = self.network.tensors(true)?;
         let values = self.boundary.state();
         tensors.push(Tensor { name: BOUNDARY.into(), shape: vec![values.len()], values });
+        if let Some(memory) = &self.memory {
+            tensors.extend(memory::tensors(memory, self.network.architecture().dim())?);
+        }
         Ok(tensors)
     }
 
@@ -299,9 +338,18 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
         if !self.boundary.restore(&boundary.values) {
             bail!("the state's boundary is of another size than this run's");
         }
+        if let Some(memory) = &mut self.memory {
+            memory::restore(memory, &mut find)?;
+        }
         self.network.load(true, find)?;
         Ok(())
     }
+}
+
+/// The memory as step `step` finds it; its share is found later.
+fn remembered<B: Backend<f32>>(memory: &Memory<'_, f32, B>, step: u32) -> Remembered {
+    let ages = memory.ages(step);
+    Remembered { rows: memory.len(), mean_age: ages.mean, max_age: ages.max, share: 0.0 }
 }
 
 /// Name of the boundary in a saved state.

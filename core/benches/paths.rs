@@ -46,7 +46,8 @@ fn step(bencher: Bencher<'_, '_>, n: usize) {
     let loss = Loss::Margin(Margin::new(0.2, 0.0).expect("a margin"));
     let sampler = Sampler::DistanceWeighted(weighting);
     let objective = Objective::new(loss, sampler, Reduction::MeanActive).expect("parts that fit");
-    let view = BatchView { embeddings: &rows, labels: &labels, betas: &betas, count: n, dim: DIM };
+    let view =
+        BatchView { embeddings: &rows, labels: &labels, betas: &betas, anchors: n, count: n, dim: DIM };
     let (mut draws, mut dx, mut dbetas) = (Vec::<Draw<f32>>::new(), vec![0.0; n * DIM], vec![0.0; n]);
     let mut step = 0;
     bencher.bench_local(|| {

@@ -171,12 +171,23 @@ impl fmt::Display for BatchError {
 
 impl core::error::Error for BatchError {}
 
-/// One anchor and its distances to the whole batch.
+/// One anchor and its distances to the whole batch, and to what a memory holds behind it.
+///
+/// ```
+/// use nearfar_core::Row;
+/// // Three samples of a batch, and two remembered ones: they are negatives or nothing.
+/// let row = Row { anchor: 0, anchors: 3, labels: &[7, 7, 8, 7, 9], distances: &[0.0; 5], beta: 1.2 };
+/// assert!(row.positives().eq([1]));
+/// assert!(row.negatives().eq([2, 4]));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Row<'a, T> {
     /// Index of the anchor.
     pub anchor: usize,
-    /// Class of each sample of the batch.
+    /// Samples of the batch, the first so many: anchors and positives are among them. Those behind are remembered from
+    /// earlier batches.
+    pub anchors: usize,
+    /// Class of each sample.
     pub labels: &'a [u32],
     /// Distance from the anchor to each sample; its own entry is not read.
     pub distances: &'a [T],
@@ -185,17 +196,17 @@ pub struct Row<'a, T> {
 }
 
 impl<T> Row<'_, T> {
-    /// Other samples of the anchor's class, in order.
+    /// Other samples of the anchor's class in the batch, in order.
     pub fn positives(&self) -> impl Iterator<Item = usize> + Clone + '_ {
         let (anchor, label) = (self.anchor, self.labels[self.anchor]);
-        self.labels
+        self.labels[..self.anchors]
             .iter()
             .enumerate()
             .filter(move |&(j, &other)| other == label && j != anchor)
             .map(|(j, _)| j)
     }
 
-    /// Samples of other classes, in order.
+    /// Samples of other classes, in order, those of the memory last.
     pub fn negatives(&self) -> impl Iterator<Item = usize> + Clone + '_ {
         let label = self.labels[self.anchor];
         self.labels.iter().enumerate().filter(move |&(_, &other)| other != label).map(|(j, _)| j)

@@ -79,7 +79,14 @@ pub fn batch_loss<T: Scalar, B: Backend<T>>(
         Ok(buffer)
     };
     let (there, there_betas, there_labels) = (put(x)?, put(betas)?, backend.indices(labels)?);
-    let view = BatchView { embeddings: &there, labels: &there_labels, betas: &there_betas, count, dim };
+    let view = BatchView {
+        embeddings: &there,
+        labels: &there_labels,
+        betas: &there_betas,
+        anchors: count,
+        count,
+        dim,
+    };
     let (mut draws, mut dx, mut dbetas) =
         (B::Draws::default(), backend.zeros(x.len())?, backend.zeros(count)?);
     let drawn = backend.draw(view, objective, key, &mut draws)?;

@@ -8,8 +8,8 @@
 //! 2. weights and draws of negatives: [`Weighting`], [`Sampler`], [`Row`];
 //! 3. losses: [`Margin`] with its [`Boundary`], and its neighbours ([`Loss`]), joined to an [`Objective`];
 //! 4. what is learned from ordered numbers: [`isotonic`] regression;
-//! 5. batches over a whole network: the seam [`kernel::Backend`], [`net::Network`], [`Composer`]; over another
-//!    framework's network: [`batch_loss`];
+//! 5. batches over a whole network: the seam [`kernel::Backend`], [`net::Network`], [`Composer`], and [`Memory`] of
+//!    batches past; over another framework's network: [`batch_loss`];
 //! 6. after training: [`Whitening`] within classes;
 //! 7. quality: [`metric`].
 //!
@@ -36,6 +36,8 @@ pub mod isotonic;
 pub mod kernel;
 mod loss;
 mod math;
+#[cfg(feature = "alloc")]
+mod memory;
 #[cfg(feature = "alloc")]
 pub mod metric;
 #[cfg(feature = "alloc")]
@@ -64,6 +66,8 @@ pub use loss::{
     ObjectiveError, PairGrad, Quadruplet, Reduction, TripletGrad, TripletLoss,
 };
 pub use math::Scalar;
+#[cfg(feature = "alloc")]
+pub use memory::{Ages, Memory, MemoryState};
 pub use noise::{NoiseError, gradient_noise};
 pub use rng::{Key, Stream, philox4x32_10, shuffle};
 pub use sample::{Draw, DrawReport, Sampler};

@@ -165,7 +165,7 @@ impl<T: Scalar> Weighting<T> {
     /// ```
     /// use nearfar_core::{Cap, EmptyRow, FarCut, Row, Weighting};
     /// let w = Weighting::new(3.0, Cap::Near(0.5), FarCut::None, EmptyRow::Skip)?; // q(d) = d/2, so weights ∝ 1/d
-    /// let row = Row { anchor: 0, labels: &[7, 7, 8, 9], distances: &[0.0, 0.3, 0.5, 1.0], beta: 1.2 };
+    /// let row = Row { anchor: 0, anchors: 4, labels: &[7, 7, 8, 9], distances: &[0.0, 0.3, 0.5, 1.0], beta: 1.2 };
     /// let mut weights = [0.0_f64; 4];
     /// let sum = w.row(&row, &mut weights);
     /// assert!((weights[3] - 0.5).abs() < 1e-15);
@@ -290,7 +290,13 @@ mod tests {
     fn a_row_at_dimension_2048_in_single_precision_keeps_its_negatives() {
         let w = Weighting::new(2048.0, Cap::Near(0.5_f32), FarCut::None, EmptyRow::Skip).unwrap();
         // A positive at distance 0.1 would outweigh everything by a thousand nats if it entered the maximum.
-        let row = Row { anchor: 0, labels: &[1, 1, 2, 3], distances: &[0.0, 0.1, 1.38, 1.41], beta: 1.2 };
+        let row = Row {
+            anchor: 0,
+            anchors: 4,
+            labels: &[1, 1, 2, 3],
+            distances: &[0.0, 0.1, 1.38, 1.41],
+            beta: 1.2,
+        };
         let mut weights = [0.0; 4];
         let sum = w.row(&row, &mut weights);
         assert_eq!(weights[..3], [0.0, 0.0, 1.0]);

@@ -161,7 +161,7 @@ impl Rates {
         let host: Vec<u32> = (0..count as u32).map(|i| i / 4).collect();
         let (labels, mut betas) = (self.cuda.indices(&host)?, self.cuda.zeros(count)?);
         self.cuda.upload(&vec![1.2; count], &mut betas)?;
-        let batch = BatchView { embeddings: &x, labels: &labels, betas: &betas, count, dim };
+        let batch = BatchView { embeddings: &x, labels: &labels, betas: &betas, anchors: count, count, dim };
         let objective = objective(dim);
         let (mut draws, mut dx, mut dbetas) =
             (Draws::default(), self.cuda.zeros(count * dim)?, self.cuda.zeros(count)?);
@@ -204,7 +204,7 @@ impl Rates {
             let labels = self.cuda.indices(&host)?;
             self.cuda.upload(&vec![1.2; count], &mut betas)?;
             let embeddings = network.forward(&input, count)?;
-            let batch = BatchView { embeddings, labels: &labels, betas: &betas, count, dim };
+            let batch = BatchView { embeddings, labels: &labels, betas: &betas, anchors: count, count, dim };
             self.cuda.draw(batch, &objective, Key::new(0, Stream::Negatives, step), &mut draws)?;
             self.cuda.loss(batch, &objective, &draws, &mut dx, &mut dbetas)?;
             network.backward(&dx)?;

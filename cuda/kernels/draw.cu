@@ -130,9 +130,9 @@ struct Drawing {
         u32 step, u32 count
 
 // Any true negative; with `draws` 0 nothing is drawn (the sampler that takes all). A warp an anchor.
-extern "C" __global__ void __launch_bounds__(32 * ROW_WARPS) draw_uniform(DRAW_ARGS, u32 draws) {
+extern "C" __global__ void __launch_bounds__(32 * ROW_WARPS) draw_uniform(DRAW_ARGS, u32 anchors, u32 draws) {
     u32 anchor = blockIdx.x * ROW_WARPS + threadIdx.x / 32, lane = threadIdx.x % 32;
-    if (anchor >= count) return;
+    if (anchor >= anchors) return;
     Drawing drawing = DRAWING;
     u32 positives = drawing.groups.positives(anchor), negatives = drawing.groups.negatives(anchor);
     if (positives == 0 || negatives == 0) return drawing.nothing(anchor, draws);

@@ -1,11 +1,12 @@
-// groups.cuh  The classes of a batch, and places outside of them.
+// groups.cuh  The classes of a batch and of what a memory holds behind it, and places outside of them.
 #pragma once
 #include "common.cuh"
 
 #define NONE 0xffffffffu
 
-// Five arrays of `count`: samples by class, in order in each; where the class of a sample begins there, and ends; the
-// place of the sample in its class; the first (anchor, positive) pair of the sample among all pairs.
+// Six arrays of `count`: samples by class, in order in each, so that those of the batch come first; where the class of a
+// sample begins there, and ends; the place of the sample in its class; the first (anchor, positive) pair of the sample
+// among all pairs; how many of its class are of the batch. Positives and pairs are asked for of the batch alone.
 struct Groups {
     const u32 *all;
     u32 count;
@@ -14,7 +15,7 @@ struct Groups {
     __device__ u32 size(u32 i) const { return all[2 * (size_t)count + i] - all[count + i]; }
     __device__ u32 place(u32 i) const { return all[3 * (size_t)count + i]; }
     __device__ u32 first_pair(u32 i) const { return all[4 * (size_t)count + i]; }
-    __device__ u32 positives(u32 i) const { return size(i) - 1; }
+    __device__ u32 positives(u32 i) const { return all[5 * (size_t)count + i] - 1; }
     __device__ u32 negatives(u32 i) const { return count - size(i); }
     // The k-th positive of a sample.
     __device__ u32 positive(u32 i, u32 k) const { return members(i)[k + (k >= place(i))]; }

@@ -140,7 +140,7 @@ extern "C" __global__ void __launch_bounds__(32 * ROW_WARPS)
 extern "C" __global__ void __launch_bounds__(32 * ROW_WARPS)
     row_terms(const float *strip, const u32 *labels, const u32 *groups, const float *betas, float *a, float *b,
               const u32 *source, float *nears, float *slopes, float *d_betas, double *fields, u32 first, u32 rows,
-              u32 count, LAW_ARGS, u32 kind, float p, float q, float r) {
+              u32 anchors, u32 count, LAW_ARGS, u32 kind, float p, float q, float r) {
     u32 row = blockIdx.x * ROW_WARPS + threadIdx.x / 32, lane = threadIdx.x % 32;
     if (row >= rows) return;
     u32 i = first + row, label = labels[i];
@@ -153,8 +153,8 @@ extern "C" __global__ void __launch_bounds__(32 * ROW_WARPS)
     if (kind == CONTRASTIVE || kind == MARGIN) {
         bool live = rowwise.lives(i);
         for (u32 j = lane; live && j < count; j += 32) {
-            if (j == i) continue;
             bool same = labels[j] == label;
+            if (j == i || (same && j >= anchors)) continue;
             float d = sqrtf(values[j]), weight = same ? 1 : rowwise.weight(i, j, d);
             float3 pair = loss.pair(d, betas[i], same);
             value += (double)weight * pair.x;
@@ -224,10 +224,10 @@ extern "C" __global__ void __launch_bounds__(32 * ROW_WARPS)
 // number. n-pair: the sum of its derivatives to its positives. Lifted: of every pair that it is one end of, slope times
 // this side's share. A warp a row.
 extern "C" __global__ void __launch_bounds__(32 * ROW_WARPS)
-    row_sides(const u32 *groups, const float *a, float *b, const float *nears, double *fields, u32 count, u32 kind,
-              float p) {
+    row_sides(const u32 *groups, const float *a, float *b, const float *nears, double *fields, u32 anchors, u32 count,
+              u32 kind, float p) {
     u32 i = blockIdx.x * ROW_WARPS + threadIdx.x / 32, lane = threadIdx.x % 32;
-    if (i >= count) return;
+    if (i >= anchors) return;
     Groups of = {groups, count};
     float own = a[i];
     double value = 0, firing = 0, terms = 0, side = 0;
@@ -275,31 +275,35 @@ __device__ inline float active_weight(const Loss &loss, const Groups &of, const 
     return weight * active;
 }
 
-// Derivative of the sum of all terms to the distance or inner product of samples i and j, both directions together.
-__device__ float derivative(const Loss &loss, const Groups &of, const Rowwise &rowwise, const float *nears,
-                            const float *slopes, u32 i, u32 j, bool same, float v) {
-    const float *a = rowwise.a, *b = rowwise.b, *betas = rowwise.betas;
+// What the terms of anchor i add to the derivative of the sum of all terms to its distance from negative j, or to their
+// inner product.
+__device__ float from_negative(const Loss &loss, const Groups &of, const Rowwise &rowwise, const float *nears, u32 i,
+                               u32 j, float v) {
+    const float *a = rowwise.a, *b = rowwise.b;
     switch (loss.kind) {
     case CONTRASTIVE:
-    case MARGIN: {
-        float one = same ? rowwise.lives(i) : rowwise.weight(i, j, v);
-        float other = same ? rowwise.lives(j) : rowwise.weight(j, i, v);
-        return one * loss.pair(v, betas[i], same).y + other * loss.pair(v, betas[j], same).y;
-    }
+    case MARGIN: return rowwise.weight(i, j, v) * loss.pair(v, rowwise.betas[i], false).y;
     case TRIPLET:
-    case TRIPLET_SQUARED:
-        if (same) return (slopes[of.pair(i, j)] + slopes[of.pair(j, i)]) * loss.slope(v);
-        return -(active_weight(loss, of, rowwise, nears, i, j, v) + active_weight(loss, of, rowwise, nears, j, i, v)) *
-               loss.slope(v);
-    case NPAIR:
-        if (same) return -loss.p * (softplus(a[i] - loss.p * v).y + softplus(a[j] - loss.p * v).y);
-        return -(b[i] * expf(loss.p * v - a[i]) + b[j] * expf(loss.p * v - a[j]));
-    case LIFTED:
-        if (same) return fmaxf(ln_sum_exp(a[i], a[j]) + v, 0);
-        return -(b[i] * expf(loss.p - v - a[i]) + b[j] * expf(loss.p - v - a[j]));
-    default:
-        if (same) return -(expf(-loss.p * (v - loss.r) - a[i]) + expf(-loss.p * (v - loss.r) - a[j]));
-        return expf(loss.q * (v - loss.r) - b[i]) + expf(loss.q * (v - loss.r) - b[j]);
+    case TRIPLET_SQUARED: return -active_weight(loss, of, rowwise, nears, i, j, v) * loss.slope(v);
+    case NPAIR: return -b[i] * expf(loss.p * v - a[i]);
+    case LIFTED: return -b[i] * expf(loss.p - v - a[i]);
+    default: return expf(loss.q * (v - loss.r) - b[i]);
+    }
+}
+
+// Derivative to the distance or inner product of two samples of one class, both directions together.
+__device__ float from_positive(const Loss &loss, const Groups &of, const Rowwise &rowwise, const float *slopes, u32 i,
+                               u32 j, float v) {
+    const float *a = rowwise.a, *betas = rowwise.betas;
+    switch (loss.kind) {
+    case CONTRASTIVE:
+    case MARGIN:
+        return rowwise.lives(i) * loss.pair(v, betas[i], true).y + rowwise.lives(j) * loss.pair(v, betas[j], true).y;
+    case TRIPLET:
+    case TRIPLET_SQUARED: return (slopes[of.pair(i, j)] + slopes[of.pair(j, i)]) * loss.slope(v);
+    case NPAIR: return -loss.p * (softplus(a[i] - loss.p * v).y + softplus(a[j] - loss.p * v).y);
+    case LIFTED: return fmaxf(ln_sum_exp(a[i], a[j]) + v, 0);
+    default: return -(expf(-loss.p * (v - loss.r) - a[i]) + expf(-loss.p * (v - loss.r) - a[j]));
     }
 }
 
@@ -307,8 +311,8 @@ __device__ float derivative(const Loss &loss, const Groups &of, const Rowwise &r
 // row.
 extern "C" __global__ void __launch_bounds__(32 * ROW_WARPS)
     row_pulls(float *strip, const u32 *labels, const u32 *groups, const float *betas, const float *a, const float *b,
-              const u32 *source, const float *nears, const float *slopes, float *same, u32 first, u32 rows, u32 count,
-              LAW_ARGS, u32 kind, float p, float q, float r) {
+              const u32 *source, const float *nears, const float *slopes, float *same, u32 first, u32 rows,
+              u32 anchors, u32 count, LAW_ARGS, u32 kind, float p, float q, float r) {
     u32 row = blockIdx.x * ROW_WARPS + threadIdx.x / 32, lane = threadIdx.x % 32;
     if (row >= rows) return;
     u32 i = first + row, label = labels[i];
@@ -319,9 +323,16 @@ extern "C" __global__ void __launch_bounds__(32 * ROW_WARPS)
     double sum = 0;
     for (u32 j = lane; j < count; j += 32) {
         float pull = 0;
-        if (j != i) {
+        // Rows behind the batch are no anchors and no positives.
+        bool in_batch = j < anchors, positive = labels[j] == label;
+        if (j != i && (in_batch || !positive)) {
             float v = loss.on_products() ? values[j] : sqrtf(values[j]);
-            pull = derivative(loss, of, rowwise, nears, slopes, i, j, labels[j] == label, v);
+            if (positive) {
+                pull = from_positive(loss, of, rowwise, slopes, i, j, v);
+            } else {
+                pull = from_negative(loss, of, rowwise, nears, i, j, v);
+                if (in_batch) pull += from_negative(loss, of, rowwise, nears, j, i, v);
+            }
             if (!loss.on_products()) {
                 // Of a distance: (x_i - x_j) / d, 0 at d = 0.
                 pull *= v > 0 ? -1 / v : 0;

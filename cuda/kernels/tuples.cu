@@ -65,10 +65,11 @@ extern "C" __global__ void __launch_bounds__(32 * ROW_WARPS)
     if (lane % 16 == 0) distances[2 * at + lane / 16] = distance;
 }
 
-// Terms, pulls and boundary slopes of each tuple, a warp a tuple; `counts` of the pulls on each embedding.
+// Terms, pulls and boundary slopes of each tuple, a warp a tuple; `counts` of the pulls on each embedding of the batch,
+// which are the first `anchors`.
 extern "C" __global__ void __launch_bounds__(32 * ROW_WARPS)
     tuple_terms(const float *x, const float *betas, const uint4 *tuples, float *shares, float *d_betas, double *fields,
-                u32 *counts, u32 len, u32 dim, u32 kind, float alpha, float alpha2, u32 is_squared) {
+                u32 *counts, u32 len, u32 anchors, u32 dim, u32 kind, float alpha, float alpha2, u32 is_squared) {
     u32 at = blockIdx.x * ROW_WARPS + threadIdx.x / 32, lane = threadIdx.x % 32;
     if (at >= len) return;
     uint4 tuple = tuples[at];
@@ -127,8 +128,8 @@ extern "C" __global__ void __launch_bounds__(32 * ROW_WARPS)
         shares[(size_t)at * PULLS + lane] = own;
         if (own != 0) {
             uint2 ends = ends_of(tuple, lane);
-            atomicAdd(counts + ends.x, 1);
-            atomicAdd(counts + ends.y, 1);
+            if (ends.x < anchors) atomicAdd(counts + ends.x, 1);
+            if (ends.y < anchors) atomicAdd(counts + ends.y, 1);
         }
     }
     // With the margin loss pull 3, which it does not use, stands for the boundary of the anchor.
@@ -162,9 +163,9 @@ extern "C" __global__ void __launch_bounds__(SCAN_THREADS)
     if (threadIdx.x == SCAN_THREADS - 1) begins[count] = before;
 }
 
-// Puts each pull on the lists of both its ends, in any order.
+// Puts each pull on the lists of both its ends that are of the batch, in any order.
 extern "C" __global__ void __launch_bounds__(256)
-    list_fill(const uint4 *tuples, const float *shares, u32 *cursors, u32 *entries, u32 len, u32 kind) {
+    list_fill(const uint4 *tuples, const float *shares, u32 *cursors, u32 *entries, u32 len, u32 anchors, u32 kind) {
     size_t i = thread_index();
     if (i >= (size_t)len * PULLS) return;
     u32 at = i / PULLS, pull = i % PULLS;
@@ -174,8 +175,8 @@ extern "C" __global__ void __launch_bounds__(256)
         entries[atomicAdd(cursors + tuple.x, 1)] = entry_of(at, pull, 0);
     } else if (shares[i] != 0) {
         uint2 ends = ends_of(tuple, pull);
-        entries[atomicAdd(cursors + ends.x, 1)] = entry_of(at, pull, 0);
-        entries[atomicAdd(cursors + ends.y, 1)] = entry_of(at, pull, 1);
+        if (ends.x < anchors) entries[atomicAdd(cursors + ends.x, 1)] = entry_of(at, pull, 0);
+        if (ends.y < anchors) entries[atomicAdd(cursors + ends.y, 1)] = entry_of(at, pull, 1);
     }
 }
 

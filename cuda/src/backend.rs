@@ -33,6 +33,17 @@ impl Backend<f32> for Cuda {
         self.download(buffer, host)
     }
 
+    fn copy(
+        &self,
+        from: &Buffer,
+        from_at: usize,
+        to: &mut Buffer,
+        to_at: usize,
+        len: usize,
+    ) -> Result<(), Error> {
+        self.copy(from, from_at, to, to_at, len)
+    }
+
     fn indices(&self, host: &[u32]) -> Result<Indices, Error> {
         self.indices(host)
     }

@@ -99,8 +99,8 @@ impl Cuda {
         key: Key,
         draws: &mut Draws,
     ) -> Result<DrawReport, Error> {
-        let n = batch.count;
-        let groups = batch.labels.groups(self, n)?;
+        let BatchView { anchors, count: n, .. } = batch;
+        let groups = batch.labels.groups(self, anchors, n)?;
         let draws_any = objective.sampler().draws();
         // The kernels that only report take the same arrays and leave them alone.
         draws.room(self, groups.pairs())?;
@@ -113,11 +113,12 @@ impl Cuda {
             Sampler::SemihardBand { margin } => self.draw_near(batch, 2, *margin, key, draws)?,
             Sampler::Uniform | Sampler::All => {
                 let mut scratch = self.scratch();
-                let ([], [mut fields, mut sums], []) = scratch.arrays(self, [], [FIELDS * n, FIELDS], [])?;
+                let ([], [mut fields, mut sums], []) =
+                    scratch.arrays(self, [], [FIELDS * anchors, FIELDS], [])?;
                 let args = drawing(groups.read(), draws, fields.slice_mut(..), key, count(n)?);
-                let args: [Arg<'_>; 10] = joined(args, [u32::from(draws_any).into()]);
-                self.launch("draw_uniform", row_grid(n), args)?;
-                self.draw_report(n, &fields.as_view(), &mut sums)?
+                let args: [Arg<'_>; 11] = joined(args, [count(anchors)?.into(), u32::from(draws_any).into()]);
+                self.launch("draw_uniform", row_grid(anchors), args)?;
+                self.draw_report(anchors, &fields.as_view(), &mut sums)?
             }
             _ => return Err(Error::Unsupported { what: "this sampler" }),
         };
@@ -130,11 +131,11 @@ impl Cuda {
     /// Waits for what the anchors report together.
     fn draw_report(
         &self,
-        n: usize,
+        anchors: usize,
         fields: &CudaView<'_, f64>,
         sums: &mut CudaViewMut<'_, f64>,
     ) -> Result<DrawReport, Error> {
-        self.totals::<FIELDS>(n, fields, sums)?;
+        self.totals::<FIELDS>(anchors, fields, sums)?;
         let mut host = [0.0; FIELDS];
         self.fetch(&sums.as_view(), &mut host)?;
         let [anchors, triplets, without_candidate, anchors_without_candidate, effective_negatives, capped] =
@@ -158,13 +159,13 @@ impl Cuda {
         key: Key,
         draws: &mut Draws,
     ) -> Result<DrawReport, Error> {
-        let BatchView { count: n, dim, .. } = batch;
-        let pairing = Pairing::new(n, n, dim)?;
-        let groups = batch.labels.groups(self, n)?;
+        let BatchView { anchors, count: n, dim, .. } = batch;
+        let pairing = Pairing::new(anchors, n, dim)?;
+        let groups = batch.labels.groups(self, anchors, n)?;
         let (x, labels) = (batch.embeddings.read(n * dim), batch.labels.read(n));
         let mut scratch = self.scratch();
         let ([mut squares, mut strip], [mut fields, mut sums], []) =
-            scratch.arrays(self, [n, pairing.strip_len()], [FIELDS * n, FIELDS], [])?;
+            scratch.arrays(self, [n, pairing.strip_len()], [FIELDS * anchors, FIELDS], [])?;
         self.squares(n, dim, &x, &mut squares)?;
         let squares = squares.as_view();
         let side = Side { x: &x, squares: &squares };
@@ -182,7 +183,7 @@ impl Cuda {
             let args: [Arg<'_>; 15] = joined(args, own);
             self.launch("draw_near", row_grid(rows.len()), args)?;
         }
-        self.draw_report(n, &fields.as_view(), &mut sums)
+        self.draw_report(anchors, &fields.as_view(), &mut sums)
     }
 
     fn draw_weighted(
@@ -193,13 +194,18 @@ impl Cuda {
         key: Key,
         draws: &mut Draws,
     ) -> Result<DrawReport, Error> {
-        let BatchView { count: n, dim, .. } = batch;
-        let pairing = Pairing::new(n, n, dim)?;
-        let groups = batch.labels.groups(self, n)?;
-        let (x, labels, betas) = (batch.embeddings.read(n * dim), batch.labels.read(n), batch.betas.read(n));
+        let BatchView { anchors, count: n, dim, .. } = batch;
+        let pairing = Pairing::new(anchors, n, dim)?;
+        let groups = batch.labels.groups(self, anchors, n)?;
+        let (x, labels, betas) =
+            (batch.embeddings.read(n * dim), batch.labels.read(n), batch.betas.read(anchors));
         let mut scratch = self.scratch();
-        let ([mut squares, mut blocks], [mut fields, mut sums], []) =
-            scratch.arrays(self, [n, 4 * pairing.strip * pairing.blocks()], [FIELDS * n, FIELDS], [])?;
+        let ([mut squares, mut blocks], [mut fields, mut sums], []) = scratch.arrays(
+            self,
+            [n, 4 * pairing.strip * pairing.blocks()],
+            [FIELDS * anchors, FIELDS],
+            [],
+        )?;
         self.squares(n, dim, &x, &mut squares)?;
         let squares = squares.as_view();
         for rows in pairing.strips() {
@@ -234,7 +240,7 @@ impl Cuda {
             let args: [Arg<'_>; 24] = joined(args, own);
             self.launch("draw_weighted", row_grid(rows.len()), args)?;
         }
-        self.draw_report(n, &fields.as_view(), &mut sums)
+        self.draw_report(anchors, &fields.as_view(), &mut sums)
     }
 
     /// The drawn tuples, for reports and files.

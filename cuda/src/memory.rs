@@ -51,19 +51,19 @@ impl Indices {
         self.device.slice_mut(..len)
     }
 
-    /// The classes of the first `len`, these being labels.
-    pub(crate) fn groups(&self, cuda: &Cuda, len: usize) -> Result<Arc<Groups>, Error> {
+    /// The classes of the first `len`, these being labels, and the first `anchors` of them those of the batch.
+    pub(crate) fn groups(&self, cuda: &Cuda, anchors: usize, len: usize) -> Result<Arc<Groups>, Error> {
         // The answer is valid after any panic: it is replaced as a whole.
         let mut known = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(groups) = known.as_ref().filter(|groups| groups.count() == len) {
+        if let Some(groups) = known.as_ref().filter(|groups| groups.counts() == (anchors, len)) {
             return Ok(groups.clone());
         }
         let groups = match &self.host {
-            Some(host) => Groups::new(cuda, &host[..len])?,
+            Some(host) => Groups::new(cuda, anchors, &host[..len])?,
             None => {
                 let mut host = vec![0; len];
                 cuda.fetch(&self.read(len), &mut host)?;
-                Groups::new(cuda, &host)?
+                Groups::new(cuda, anchors, &host)?
             }
         };
         let groups = Arc::new(groups);
@@ -204,6 +204,24 @@ impl Cuda {
     /// Copies the start of `buffer` to `host`, after all work that was queued.
     pub fn download(&self, buffer: &Buffer, host: &mut [f32]) -> Result<(), Error> {
         self.fetch(&buffer.read(host.len()), host)
+    }
+
+    /// Copies `len` numbers of `from`, those from `from_at` on, to the place `to_at` of `to`, on the device.
+    pub fn copy(
+        &self,
+        from: &Buffer,
+        from_at: usize,
+        to: &mut Buffer,
+        to_at: usize,
+        len: usize,
+    ) -> Result<(), Error> {
+        if len == 0 {
+            return Ok(());
+        }
+        let (from, mut to) = (from.0.slice(from_at..from_at + len), to.0.slice_mut(to_at..to_at + len));
+        self.check_own(from.stream());
+        self.check_own(to.stream());
+        self.stream().memcpy_dtod(&from, &mut to).map_err(failed_to("copy on the GPU"))
     }
 
     /// Indices with the values of `host`.

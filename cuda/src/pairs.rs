@@ -181,7 +181,7 @@ impl Cuda {
                 x.squares.slice(rows.clone()).into(),
                 x.squares.slice(..columns).into(),
                 labels.slice(..columns).into(),
-                betas.slice(..columns).into(),
+                betas.slice(..rows.end).into(),
                 blocks.slice_mut(..4 * rows.len() * pairing.blocks()).into(),
                 count(rows.start)?.into(),
                 count(rows.len())?.into(),
@@ -217,13 +217,13 @@ impl Cuda {
 
     /// Moments of the cosines of all (anchor, negative) pairs.
     pub fn negative_moments(&self, batch: BatchView<'_, Buffer, Indices>) -> Result<NegativeMoments, Error> {
-        let BatchView { count: n, dim, .. } = batch;
-        let pairing = Pairing::new(n, n, dim)?;
-        let groups = batch.labels.groups(self, n)?;
+        let BatchView { anchors, count: n, dim, .. } = batch;
+        let pairing = Pairing::new(anchors, n, dim)?;
+        let groups = batch.labels.groups(self, anchors, n)?;
         let (x, labels) = (batch.embeddings.read(n * dim), batch.labels.read(n));
         let mut scratch = self.scratch();
         let ([mut squares, mut blocks], [mut fields, mut sums], []) =
-            scratch.arrays(self, [n, 2 * pairing.strip * pairing.blocks()], [2 * n, 2], [])?;
+            scratch.arrays(self, [n, 2 * pairing.strip * pairing.blocks()], [2 * anchors, 2], [])?;
         self.squares(n, dim, &x, &mut squares)?;
         let squares = squares.as_view();
         for rows in pairing.strips() {
@@ -255,7 +255,7 @@ impl Cuda {
                 ],
             )?;
         }
-        self.totals::<2>(n, &fields.as_view(), &mut sums)?;
+        self.totals::<2>(anchors, &fields.as_view(), &mut sums)?;
         let mut host = [0.0; 2];
         self.fetch(&sums.as_view(), &mut host)?;
         Ok(NegativeMoments {

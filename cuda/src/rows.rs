@@ -48,13 +48,14 @@ impl Cuda {
         dx: &mut Buffer,
         dbetas: &mut Buffer,
     ) -> Result<LossReport, Error> {
-        let BatchView { count: n, dim, .. } = batch;
+        let BatchView { anchors, count: n, dim, .. } = batch;
         let code = Code::new(objective.loss())?;
         let weighting = objective.sampler().weighting();
         let law = weighting.map_or(Law::NONE, Law::new);
-        let pairing = Pairing::new(n, n, dim)?;
-        let groups = batch.labels.groups(self, n)?;
-        let (x, labels, betas) = (batch.embeddings.read(n * dim), batch.labels.read(n), batch.betas.read(n));
+        let pairing = Pairing::new(anchors, n, dim)?;
+        let groups = batch.labels.groups(self, anchors, n)?;
+        let (x, labels, betas) =
+            (batch.embeddings.read(n * dim), batch.labels.read(n), batch.betas.read(anchors));
         // Of a strip of pulls with the embeddings: `dx`, in chunks that are joined.
         let cut = |rows| Cut::new(rows, dim, n, n.is_multiple_of(4) && dim.is_multiple_of(4));
         let mut partials = 0;
@@ -67,12 +68,12 @@ impl Cuda {
             n,
             pairing.strip_len(),
             if weighting.is_some() { 4 * pairing.strip * pairing.blocks() } else { 0 },
-            n,
-            n,
+            anchors,
+            anchors,
             groups.pairs(),
             groups.pairs(),
-            n,
-            n,
+            anchors,
+            anchors,
             partials,
         ];
         let (
@@ -90,7 +91,7 @@ impl Cuda {
             ],
             [mut fields, mut sums],
             [mut source],
-        ) = scratch.arrays(self, floats, [FIELDS * n, FIELDS], [n])?;
+        ) = scratch.arrays(self, floats, [FIELDS * anchors, FIELDS], [anchors])?;
         self.squares(n, dim, &x, &mut squares)?;
         let squares = squares.as_view();
         let side = Side { x: &x, squares: &squares };
@@ -102,7 +103,7 @@ impl Cuda {
             let [p, q, r] = code.numbers;
             [code.kind.into(), p.into(), q.into(), r.into()]
         };
-        let n_count = count(n)?;
+        let (anchor_count, n_count) = (count(anchors)?, count(n)?);
 
         for rows in pairing.strips() {
             let (first, many) = (count(rows.start)?, count(rows.len())?);
@@ -150,6 +151,7 @@ impl Cuda {
                     fields.slice_mut(..).into(),
                     first.into(),
                     many.into(),
+                    anchor_count.into(),
                     n_count.into(),
                     power,
                     bend,
@@ -167,24 +169,25 @@ impl Cuda {
             let [kind, p, ..] = loss_args();
             self.launch(
                 "row_sides",
-                row_grid(n),
+                row_grid(anchors),
                 [
                     groups.read().into(),
                     a.as_view().into(),
                     b.slice_mut(..).into(),
                     nears.as_view().into(),
                     fields.slice_mut(..).into(),
+                    anchor_count.into(),
                     n_count.into(),
                     kind,
                     p,
                 ],
             )?;
         }
-        self.totals::<FIELDS>(n, &fields.as_view(), &mut sums)?;
+        self.totals::<FIELDS>(anchors, &fields.as_view(), &mut sums)?;
 
-        let mut dx = dx.write(n * dim);
-        let mut dbetas = dbetas.write(n);
-        let is_one_strip = pairing.strip == n;
+        let mut dx = dx.write(anchors * dim);
+        let mut dbetas = dbetas.write(anchors);
+        let is_one_strip = pairing.strip == anchors;
         for rows in pairing.strips() {
             let (first, many) = (count(rows.start)?, count(rows.len())?);
             if !is_one_strip {
@@ -208,6 +211,7 @@ impl Cuda {
                     same.slice_mut(..).into(),
                     first.into(),
                     many.into(),
+                    anchor_count.into(),
                     n_count.into(),
                     power,
                     bend,

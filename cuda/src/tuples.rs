@@ -31,8 +31,8 @@ pub(crate) fn nu(loss: &Loss<f32>) -> f32 {
 }
 
 impl Cuda {
-    /// Value of the objective on the batch, `dx` its gradient to the embeddings `[count, dim]` (not through the
-    /// normalisation) and `dbetas` to the boundary of each anchor `[count]`.
+    /// Value of the objective on the batch, `dx` its gradient to the embeddings of the batch `[anchors, dim]` (not
+    /// through the normalisation) and `dbetas` to the boundary of each anchor `[anchors]`.
     ///
     /// Waits for the device: the value is part of the answer.
     pub fn loss(
@@ -58,7 +58,7 @@ impl Cuda {
         dx: &mut Buffer,
         dbetas: &mut Buffer,
     ) -> Result<LossReport, Error> {
-        let BatchView { count: n, dim, .. } = batch;
+        let BatchView { anchors, count: n, dim, .. } = batch;
         let (kind, alpha, alpha2, squared) = match objective.loss() {
             Loss::Contrastive(loss) => (0_u32, loss.alpha(), 0.0, false),
             Loss::Margin(loss) => (1, loss.alpha(), 0.0, false),
@@ -66,7 +66,7 @@ impl Cuda {
             Loss::Quadruplet(loss) => (3, loss.first().alpha(), loss.second().alpha(), true),
             _ => return Err(Error::Unsupported { what: "this loss on drawn tuples" }),
         };
-        let (x, betas, len) = (batch.embeddings.read(n * dim), batch.betas.read(n), draws.len());
+        let (x, betas, len) = (batch.embeddings.read(n * dim), batch.betas.read(anchors), draws.len());
         count(n.saturating_mul(dim))?;
         count(len.saturating_mul(2 * PULLS))?;
         let mut scratch = self.scratch();
@@ -78,7 +78,7 @@ impl Cuda {
             self,
             [PULLS * len, len],
             [FIELDS * len, FIELDS],
-            [n, n + 1, n, 2 * PULLS * len],
+            [anchors, anchors + 1, anchors, 2 * PULLS * len],
         )?;
         self.clear(&mut counts)?;
         // Without any tuple an array of the right kind stands in; no thread looks at it.
@@ -96,6 +96,7 @@ impl Cuda {
                 fields.slice_mut(..).into(),
                 counts.slice_mut(..).into(),
                 count(len)?.into(),
+                count(anchors)?.into(),
                 count(dim)?.into(),
                 kind.into(),
                 alpha.into(),
@@ -111,7 +112,7 @@ impl Cuda {
                 counts.as_view().into(),
                 begins.slice_mut(..).into(),
                 cursors.slice_mut(..).into(),
-                count(n)?.into(),
+                count(anchors)?.into(),
             ],
         )?;
         self.launch(
@@ -123,12 +124,13 @@ impl Cuda {
                 cursors.slice_mut(..).into(),
                 entries.slice_mut(..).into(),
                 count(len)?.into(),
+                count(anchors)?.into(),
                 kind.into(),
             ],
         )?;
         self.launch(
             "tuple_gather",
-            row_grid(n),
+            row_grid(anchors),
             [
                 x.slice(..).into(),
                 tuples.slice(..).into(),
@@ -137,9 +139,9 @@ impl Cuda {
                 begins.as_view().into(),
                 entries.slice_mut(..).into(),
                 sums.as_view().into(),
-                dx.write(n * dim).into(),
-                dbetas.write(n).into(),
-                count(n)?.into(),
+                dx.write(anchors * dim).into(),
+                dbetas.write(anchors).into(),
+                count(anchors)?.into(),
                 count(dim)?.into(),
                 kind.into(),
                 nu(objective.loss()).into(),

@@ -97,7 +97,7 @@ pub fn draw(data: &[u8]) {
         return;
     }
     let anchor = labels.len() / 2;
-    let row = Row { anchor, labels: &labels, distances: &distances, beta };
+    let row = Row { anchor, anchors: labels.len(), labels: &labels, distances: &distances, beta };
     let weighting = Weighting::new(n, Cap::Near(near as f32), far, empty).expect("the numbers are in range");
     let mut weights = vec![0.0; labels.len()];
     let sums = weighting.row(&row, &mut weights);

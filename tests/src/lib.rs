@@ -4,6 +4,7 @@ pub mod folder;
 pub mod generate;
 pub mod gradcheck;
 pub mod graph;
+pub mod losses;
 pub mod oracle;
 pub mod stat;
 pub mod tolerance;

@@ -2,12 +2,15 @@
 
 use clap::ValueEnum;
 use nearfar::checkup;
-use nearfar::config::{LossKind, SamplerKind};
+use nearfar::config::{Config, LossKind, SamplerKind};
+use nearfar::plan;
+use nearfar::recipe::Recipe;
+use nearfar_core::Reduction;
 use nearfar_core::kernel::scalar::Reference;
 use nearfar_core::net::LayerSpec;
 use nearfar_tests::vectors;
 
-use crate::{losses, net, sampling};
+use crate::{losses, memory, net, sampling};
 
 fn name<V: ValueEnum>(value: &V) -> String {
     value.to_possible_value().expect("no value is hidden").get_name().to_owned()
@@ -27,6 +30,21 @@ fn every_sampler_stands_in_the_table_of_laws() {
     let table: Vec<&str> = sampling::samplers::<f64>(16).into_iter().map(|(name, _)| name).collect();
     for kind in SamplerKind::value_variants() {
         assert!(table.contains(&name(kind).as_str()), "no law for {}", name(kind));
+    }
+}
+
+#[test]
+fn every_loss_is_proved_with_a_memory_by_every_sampler_that_it_goes_with() {
+    let proved = memory::objectives::<f64>(Reduction::Mean);
+    for (loss, sampler) in LossKind::value_variants()
+        .iter()
+        .flat_map(|loss| SamplerKind::value_variants().iter().map(move |sampler| (loss, sampler)))
+    {
+        let mut config = Config::recipe(Recipe::Best);
+        (config.loss.kind, config.sampler.kind) = (*loss, *sampler);
+        let pair = (name(loss), name(sampler));
+        let stands = proved.iter().any(|(loss, sampler, _)| *loss == pair.0 && *sampler == pair.1);
+        assert_eq!(plan::check(&config).is_ok(), stands, "{pair:?}");
     }
 }
 

@@ -100,7 +100,14 @@ fn evaluate<T: Scalar, B: Backend<T>>(
     let (embeddings, betas) = (put(x), put(betas));
     let labels = backend.indices(&v.labels).unwrap();
     let count = v.labels.len();
-    let view = BatchView { embeddings: &embeddings, labels: &labels, betas: &betas, count, dim: v.dim };
+    let view = BatchView {
+        embeddings: &embeddings,
+        labels: &labels,
+        betas: &betas,
+        anchors: count,
+        count,
+        dim: v.dim,
+    };
     let draws = if objective.sampler().draws() {
         backend.upload_draws(&draws(v)).unwrap()
     } else {

@@ -13,6 +13,7 @@ mod isotonic;
 mod judging;
 mod layers;
 mod losses;
+mod memory;
 mod metrics;
 mod net;
 mod onnx;

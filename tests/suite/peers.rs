@@ -24,7 +24,8 @@ fn step(
     let betas = vec![beta; labels.len()];
     let labels = labels.to_vec();
     let (count, dim) = (labels.len(), x.len() / labels.len());
-    let view = BatchView { embeddings: &embeddings, labels: &labels, betas: &betas, count, dim };
+    let view =
+        BatchView { embeddings: &embeddings, labels: &labels, betas: &betas, anchors: count, count, dim };
     let mut draws: Vec<Draw<f32>> = Vec::new();
     backend.draw(view, objective, Key::new(1, Stream::Negatives, 0), &mut draws).unwrap();
     let (mut dx, mut dbetas) = (vec![f32::NAN; x.len()], vec![f32::NAN; count]);
@@ -46,7 +47,7 @@ fn a_positive_at_distance_zero_does_not_flatten_the_weights_of_negatives() {
     let weighting = Weighting::new(512.0, Cap::Near(0.5_f32), FarCut::None, EmptyRow::Skip).unwrap();
     let x = single(&x);
     let distances: Vec<f32> = x.chunks_exact(512).map(|row| nearfar_core::distance(&x[..512], row)).collect();
-    let row = Row { anchor: 0, labels: &labels, distances: &distances, beta: 1.2 };
+    let row = Row { anchor: 0, anchors: labels.len(), labels: &labels, distances: &distances, beta: 1.2 };
     let mut weights = vec![0.0; 40];
     let sums = weighting.row(&row, &mut weights);
     assert_eq!((weights[0], weights[1]), (0.0, 0.0));
@@ -63,7 +64,8 @@ fn the_cut_follows_a_learned_boundary() {
         Objective::new(margin, Sampler::DistanceWeighted(active_weighting(0.2)), Reduction::Mean).unwrap();
     let backend = Fast::new(1).unwrap();
     let (embeddings, betas) = (single(&x), vec![0.5_f32; 40]);
-    let view = BatchView { embeddings: &embeddings, labels: &labels, betas: &betas, count: 40, dim: 8 };
+    let view =
+        BatchView { embeddings: &embeddings, labels: &labels, betas: &betas, anchors: 40, count: 40, dim: 8 };
     let mut draws: Vec<Draw<f32>> = Vec::new();
     backend.draw(view, &objective, Key::new(1, Stream::Negatives, 0), &mut draws).unwrap();
     for draw in draws {

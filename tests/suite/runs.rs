@@ -32,9 +32,19 @@ steps = 24
 every = 6
 ";
 
+/// What a run with a memory has beside that: a ring that is not a whole number of batches, classes that are turned.
+const REMEMBERING: &str = "
+[memory]
+size = 75
+warmup = 5
+[augment]
+symmetry = 0.4
+";
+
 fn prepared() -> TempDir {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("c.toml"), SMALL).unwrap();
+    fs::write(folder.path().join("m.toml"), format!("{SMALL}{REMEMBERING}")).unwrap();
     folder
 }
 
@@ -67,17 +77,70 @@ fn a_run_is_a_function_of_its_seed_and_of_nothing_else() {
     assert!((eval["recall"]["1"].as_f64().unwrap() - reported).abs() < 2e-3);
 }
 
+fn looks(run: &Path) -> Vec<nearfar::record::Look> {
+    let metrics = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    metrics.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
 #[test]
-fn a_run_that_is_killed_goes_on_to_the_same_bytes() {
+fn a_run_with_a_memory_is_a_function_of_its_seed_too() {
     let folder = prepared();
     let at = folder.path();
-    json(at, &["train", "--config", "c.toml", "--out", "whole"]);
+    for sampler in ["expected", "distance-weighted", "hard"] {
+        let [one, two] = ["1", "2"].map(|threads| {
+            let out = format!("{sampler}-{threads}");
+            let choice = ["--sampler", sampler, "--every", "4", "--boundary", "exact"];
+            let args = ["train", "--config", "m.toml", "--threads", threads, "--out", &out];
+            json(at, &[&args[..], &choice].concat());
+            at.join(out)
+        });
+        assert_same(&one, &two);
+        let remembered: Vec<_> = looks(&one).into_iter().map(|look| look.memory.unwrap()).collect();
+        // After steps 4, 8, ...: 32 rows a step, none of them in use before step number 5, no more than 75.
+        assert_eq!((remembered[0].rows, remembered[0].share), (75, 0.0));
+        for later in &remembered[1..] {
+            // 32 rows of the last step, 32 of the one before, 11 older ones.
+            assert_eq!((later.rows, later.max_age), (75, 3));
+            assert!((later.mean_age - (32.0 + 64.0 + 33.0) / 75.0).abs() < 1e-12);
+            assert!(later.share > 0.3 && later.share < 1.0, "{sampler}: {later:?}");
+        }
+        assert!(fs::read_to_string(one.join("report.html")).unwrap().contains("remembered"));
+    }
+    json(at, &["train", "--config", "c.toml", "--out", "without"]);
+    assert!(looks(&at.join("without")).iter().all(|look| look.memory.is_none()));
+    assert!(!fs::read_to_string(at.join("without/metrics.jsonl")).unwrap().contains("memory"));
+    assert!(!fs::read_to_string(at.join("without/report.html")).unwrap().contains("remembered"));
+    // A memory that never comes into use changes no number of the run.
+    json(at, &["train", "--config", "c.toml", "--memory", "0", "--out", "none"]);
+    assert_same(&at.join("without"), &at.join("none"));
+    let late = format!("{SMALL}[memory]\nsize = 75\nwarmup = 24\n");
+    fs::write(at.join("late.toml"), late).unwrap();
+    json(at, &["train", "--config", "late.toml", "--out", "late"]);
+    let losses =
+        |run: &str| -> Vec<(f64, f64)> { looks(&at.join(run)).iter().map(|l| (l.loss, l.beta)).collect() };
+    assert_eq!(losses("without"), losses("late"));
+}
+
+#[test]
+fn a_run_that_is_killed_goes_on_to_the_same_bytes() {
+    killed_and_taken_up("c.toml");
+}
+
+#[test]
+fn a_run_with_a_memory_that_is_killed_goes_on_to_the_same_bytes() {
+    killed_and_taken_up("m.toml");
+}
+
+fn killed_and_taken_up(config: &str) {
+    let folder = prepared();
+    let at = folder.path();
+    json(at, &["train", "--config", config, "--out", "whole"]);
     let mut kills = 0;
     // Killed at whatever point it has reached, as often as it takes to see it in the middle.
     for delay in [0, 20, 60, 120] {
         let run = at.join(format!("killed-{delay}"));
         let mut child = Command::new(env!("CARGO_BIN_EXE_nearfar-under-test"))
-            .args(["train", "--config", "c.toml", "--out"])
+            .args(["train", "--config", config, "--out"])
             .arg(&run)
             .current_dir(at)
             .stdout(Stdio::null())

@@ -58,35 +58,48 @@ fn distances(x: &[f64], dim: usize, anchor: usize) -> Vec<f64> {
 /// 20,000 draws of each of three anchors, for each sampler that draws, at D = 2, 3, 16, 128, 512, 2048.
 #[test]
 fn draws_follow_the_exact_law_in_every_dimension() {
-    const DRAWS: u32 = 20_000;
     for dim in [2, 3, 16, 128, 512, 2048] {
         let (x, labels) = clusters(dim as u64, 15, 4, dim, 3.0);
-        for (name, sampler) in samplers::<f64>(dim).into_iter().filter(|(_, s)| s.draws()) {
-            for anchor in [0, 17, 59] {
-                let d = distances(&x, dim, anchor);
-                let row = Row { anchor, labels: &labels, distances: &d, beta: 1.2 };
-                let positives: Vec<usize> = row.positives().collect();
-                let mut counts = vec![vec![0_u64; labels.len()]; labels.len()];
-                let key = Key::new(5, Stream::Negatives, 1);
-                let mut worst = 0.0_f64;
-                sampler.draw_row(&row, Some(DRAWS), key, &mut vec![0.0; labels.len()], &mut |draw| {
-                    let (p, n) = (draw.triplet.positive as usize, draw.triplet.negative as usize);
-                    assert_ne!(labels[n], labels[anchor], "{name} drew a positive or the anchor");
-                    counts[p][n] += 1;
-                    let exact = law_of(name, &labels, &d, anchor, p, dim, n);
-                    worst = worst.max((draw.log_prob - exact).abs());
-                });
-                let allowed = tolerance(Quantity::LogProbability, Precision::Double);
-                assert!(worst < allowed, "{name} at D = {dim}: log-probability off by {worst:e}");
-                for &p in &positives {
-                    if counts[p].iter().all(|&c| c == 0) {
-                        continue; // no candidate for this positive, which only the semi-hard rules know
-                    }
-                    let law = law(name, &labels, &d, anchor, p, dim);
-                    chi_squared(&counts[p], &law).unwrap_or_else(|e| {
-                        panic!("{name} at D = {dim}, anchor {anchor}, positive {p}: {e}")
-                    });
+        follow_the_law(dim, &x, &labels, labels.len(), [0, 17, 59]);
+    }
+}
+
+/// The same with 22 rows for a batch and 38 remembered ones, two of them of the last anchor's class.
+#[test]
+fn with_a_memory_draws_follow_the_exact_law() {
+    for dim in [3, 16, 128] {
+        let (x, labels) = clusters(dim as u64, 15, 4, dim, 3.0);
+        follow_the_law(dim, &x, &labels, 22, [0, 17, 21]);
+    }
+}
+
+fn follow_the_law(dim: usize, x: &[f64], labels: &[u32], anchors: usize, of: [usize; 3]) {
+    const DRAWS: u32 = 20_000;
+    for (name, sampler) in samplers::<f64>(dim).into_iter().filter(|(_, s)| s.draws()) {
+        for anchor in of {
+            let d = distances(x, dim, anchor);
+            let row = Row { anchor, anchors, labels, distances: &d, beta: 1.2 };
+            let positives: Vec<usize> = row.positives().collect();
+            let mut counts = vec![vec![0_u64; labels.len()]; labels.len()];
+            let key = Key::new(5, Stream::Negatives, 1);
+            let mut worst = 0.0_f64;
+            sampler.draw_row(&row, Some(DRAWS), key, &mut vec![0.0; labels.len()], &mut |draw| {
+                let (p, n) = (draw.triplet.positive as usize, draw.triplet.negative as usize);
+                assert_ne!(labels[n], labels[anchor], "{name} drew a positive or the anchor");
+                assert!(p < anchors, "{name} took a remembered positive");
+                counts[p][n] += 1;
+                let exact = law_of(name, labels, &d, anchor, p, dim, n);
+                worst = worst.max((draw.log_prob - exact).abs());
+            });
+            let allowed = tolerance(Quantity::LogProbability, Precision::Double);
+            assert!(worst < allowed, "{name} at D = {dim}: log-probability off by {worst:e}");
+            for &p in &positives {
+                if counts[p].iter().all(|&c| c == 0) {
+                    continue; // no candidate for this positive, which only the semi-hard rules know
                 }
+                let law = law(name, labels, &d, anchor, p, dim);
+                chi_squared(&counts[p], &law)
+                    .unwrap_or_else(|e| panic!("{name} at D = {dim}, anchor {anchor}, positive {p}: {e}"));
             }
         }
     }
@@ -119,6 +132,7 @@ fn drawn<T: Scalar, B: Backend<T>>(backend: &B, sampler: Sampler<T>, x: &[f64], 
         embeddings: &embeddings,
         labels: &indices,
         betas: &betas,
+        anchors: count,
         count,
         dim: x.len() / labels.len(),
     };
@@ -181,7 +195,7 @@ fn draws_are_the_same_for_any_number_of_threads_and_for_an_anchor_alone() {
         );
         let anchor = 31;
         let d = distances(&x, 16, anchor);
-        let row = Row { anchor, labels: &labels, distances: &d, beta: 1.2 };
+        let row = Row { anchor, anchors: labels.len(), labels: &labels, distances: &d, beta: 1.2 };
         let mut alone = Vec::new();
         let key = Key::new(3, Stream::Negatives, 4);
         sampler.draw_row(&row, None, key, &mut [0.0; 60], &mut |draw| alone.push(draw.triplet));

@@ -12,7 +12,8 @@ use crate::number::{at_least_zero, boundary, near, positive, share};
 use crate::recipe::Recipe;
 
 /// What a run that goes on cannot change: all options of `train` but `--resume`.
-const SETTLED: [&str; 33] = [
+const SETTLED: [&str; 34] = [
+    "memory",
     "data",
     "recipe",
     "config",
@@ -158,6 +159,9 @@ pub struct TrainArgs {
     /// What an anchor without candidates does.
     #[arg(long, value_enum, help_heading = "Choice of negatives")]
     pub empty: Option<EmptyKind>,
+    /// Embeddings of earlier batches that are negatives too; when they come into use, a run file says: memory.warmup.
+    #[arg(long, value_name = "ROWS", help_heading = "Choice of negatives")]
+    pub memory: Option<usize>,
 }
 
 #[cfg(test)]

@@ -64,7 +64,8 @@ pub(super) fn run(args: &LossArgs, common: &Common) -> Result<Answer> {
     backend.upload(&unit, &mut embeddings)?;
     backend.upload(&vec![beta; count], &mut betas)?;
     let labels = Backend::<f64>::indices(&backend, &set.labels)?;
-    let view = BatchView { embeddings: &embeddings, labels: &labels, betas: &betas, count, dim };
+    let view =
+        BatchView { embeddings: &embeddings, labels: &labels, betas: &betas, anchors: count, count, dim };
     let (mut dx, mut dbetas) = (backend.zeros(unit.len())?, backend.zeros(count)?);
     let draws = backend.upload_draws(&draws)?;
     let mut report = backend.loss(view, &objective, &draws, &mut dx, &mut dbetas)?;

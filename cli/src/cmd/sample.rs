@@ -52,7 +52,13 @@ pub(super) fn run(args: &SampleArgs, common: &Common) -> Result<Answer> {
             for (distance, other) in distances.iter_mut().zip(x.rows()) {
                 *distance = squared_distance(x.row(anchor), other).sqrt();
             }
-            let row = Row { anchor, labels: &set.labels, distances: &distances, beta: 0.0 };
+            let row = Row {
+                anchor,
+                anchors: set.labels.len(),
+                labels: &set.labels,
+                distances: &distances,
+                beta: 0.0,
+            };
             report = report.plus(sampler.draw_row(&row, args.draws, key, &mut scratch, &mut |draw| {
                 write_line(&mut text, draw, args.second).expect("memory takes every line");
             }));

@@ -71,6 +71,7 @@ pub(super) fn configure(args: &TrainArgs, common: &Common) -> Result<Config> {
     set(&mut config.sampler.near, &args.near);
     set(&mut config.sampler.far, &args.far);
     set(&mut config.sampler.empty, &args.empty);
+    set(&mut config.memory.size, &args.memory);
     set(&mut config.optimizer.kind, &args.optimizer);
     set(&mut config.optimizer.rate, &args.rate);
     set(&mut config.train.steps, &args.steps);

@@ -33,6 +33,8 @@ pub struct Config {
     pub boundary: BoundaryConfig,
     /// How negatives are chosen.
     pub sampler: SamplerConfig,
+    /// Negatives from earlier batches.
+    pub memory: MemoryConfig,
     /// How weights move.
     pub optimizer: OptimizerConfig,
     /// How inputs vary.
@@ -147,6 +149,16 @@ pub struct SamplerConfig {
     pub far: Far,
     /// What an anchor without candidates does.
     pub empty: EmptyKind,
+}
+
+/// Negatives from earlier batches: a cross-batch memory.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemoryConfig {
+    /// Embeddings that are remembered; 0 for none.
+    pub size: usize,
+    /// Steps before which they are gathered and not used.
+    pub warmup: u32,
 }
 
 /// How weights move.

@@ -118,7 +118,7 @@ impl Augmentation {
             out.copy_from_slice(raw);
             return;
         }
-        let [[xx, xy], [yx, yy]] = self.symmetry_of(key, class);
+        let [[xx, xy], [yx, yy]] = SYMMETRIES[self.symmetry_of(key, class)];
         let whole =
             |index| key.below(place, index, 2 * self.shift as usize + 1) as f64 - f64::from(self.shift);
         let (right, down) = (whole(0), whole(1));
@@ -146,15 +146,18 @@ impl Augmentation {
         }
     }
 
-    /// How the samples of a class are turned or mirrored in the batch of `key`.
-    fn symmetry_of(&self, key: Key, class: u32) -> Symmetry {
+    /// What a class is shown as in the batch of `key`: a number for it and each of its eight symmetries. Turned, it is
+    /// another class than it was; within a batch, shown alike, it is one class all the same.
+    #[must_use]
+    pub fn shown_as(&self, key: Key, class: u32) -> u32 {
+        class * SYMMETRIES.len() as u32 + self.symmetry_of(key, class) as u32
+    }
+
+    /// How the samples of a class are turned or mirrored in the batch of `key`: which of the [`SYMMETRIES`].
+    fn symmetry_of(&self, key: Key, class: u32) -> usize {
         let [height, width, _] = self.shape;
         let count = if height == width { 8 } else { 4 };
-        if key.uniform(class, 5) < self.symmetry {
-            SYMMETRIES[key.below(class, 6, count)]
-        } else {
-            SYMMETRIES[0]
-        }
+        if key.uniform(class, 5) < self.symmetry { key.below(class, 6, count) } else { 0 }
     }
 }
 

@@ -42,6 +42,9 @@ pub struct Batch {
     pub samples: Vec<u32>,
     /// Their classes, `[N]`.
     pub labels: Vec<u32>,
+    /// What each is shown as, `[N]`: a class that is turned as a whole is another class than it was. Samples of a batch
+    /// are of one class by this as by their labels; those of two batches only by this.
+    pub shown: Vec<u32>,
     /// What goes into the network, `[N, height, width, channels]`.
     pub inputs: Vec<f32>,
 }
@@ -61,6 +64,7 @@ impl Maker {
         let size = self.samples.size();
         batch.inputs.resize(batch.samples.len() * size, 0.0);
         let key = Key::new(self.seed, Stream::Augment, step);
+        batch.shown.extend(batch.labels.iter().map(|&class| self.augmentation.shown_as(key, class)));
         let places =
             (0..).zip(batch.samples.iter().zip(&batch.labels)).zip(batch.inputs.chunks_exact_mut(size));
         let in_memory = !self.samples.values().is_empty();

@@ -84,7 +84,7 @@ impl Batch {
     fn row(&self, anchor: usize) -> Row<'_, f64> {
         let count = self.labels.len();
         let distances = &self.distances[anchor * count..][..count];
-        Row { anchor, labels: &self.labels, distances, beta: 0.0 }
+        Row { anchor, anchors: count, labels: &self.labels, distances, beta: 0.0 }
     }
 
     /// Weights of bins of distances: of all negatives.

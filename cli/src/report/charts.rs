@@ -121,6 +121,9 @@ fn negatives(story: &Story) -> Figure<'_> {
 
 fn shares(story: &Story) -> Figure<'_> {
     let mut series = vec![line(story, "active terms", |l| Some(l.active))];
+    if story.config.memory.size > 0 {
+        series.push(line(story, "remembered negatives", |l| l.memory.map(|memory| memory.share)));
+    }
     if !weighted(story) {
         series.push(line(story, "pairs without candidate", |l| Some(l.without_candidate)));
         return (

@@ -36,6 +36,13 @@ pub fn page(story: &Story, target: &[(f64, f64)]) -> Result<String> {
         h2 { "Quality on unseen classes" }
         div class="wide" { (table(story)) }
         h2 { "The run" }
+        @if let Some(memory) = story.looks.last().and_then(|look| look.memory) {
+            p {
+                "Beside those of its batch an anchor has negatives that are remembered from earlier ones: at the end "
+                (memory.rows) " embeddings, on average " (format!("{:.1}", memory.mean_age)) " steps old and at most "
+                (memory.max_age) ". " (format!("{:.0} %", 100.0 * memory.share)) " of the negatives came from there."
+            }
+        }
         div class="charts" { (charts(story, target)?) }
         @if !story.neighbours.is_empty() {
             h2 { "Nearest neighbours of unseen classes" }
@@ -118,7 +125,7 @@ mod tests {
     use super::*;
     use crate::config::{Config, SamplerKind};
     use crate::recipe::Recipe;
-    use crate::record::{Look, Summary};
+    use crate::record::{Look, Remembered, Summary};
 
     fn story() -> Story {
         let picture = |label: &str| Picture {
@@ -209,6 +216,21 @@ mod tests {
         wide.neighbours[0].query.label = long.clone();
         let page = super::page(&wide, &[]).unwrap();
         assert!(page.contains(&format!("title=\"{long}\"")) && page.contains("text-overflow: ellipsis"));
+    }
+
+    #[test]
+    fn a_memory_is_told_of_where_there_is_one() {
+        assert!(!super::page(&story(), &[]).unwrap().contains("remembered"));
+        let mut story = story();
+        story.config.memory.size = 640;
+        let memory = Remembered { rows: 640, mean_age: 2.5, max_age: 4, share: 0.8 };
+        story.looks.iter_mut().for_each(|look| look.memory = Some(memory));
+        let page = super::page(&story, &[]).unwrap();
+        for part in
+            ["640 embeddings", "2.5 steps old and at most 4", "80 % of the negatives", "remembered negatives"]
+        {
+            assert!(page.contains(part), "{part}");
+        }
     }
 
     #[test]

@@ -30,6 +30,18 @@ macro_rules! host_backend {
                 Ok(())
             }
 
+            fn copy(
+                &self,
+                from: &Vec<T>,
+                from_at: usize,
+                to: &mut Vec<T>,
+                to_at: usize,
+                len: usize,
+            ) -> Result<(), BatchError> {
+                to[to_at..to_at + len].copy_from_slice(&from[from_at..from_at + len]);
+                Ok(())
+            }
+
             fn indices(&self, host: &[u32]) -> Result<Vec<u32>, BatchError> {
                 Ok(host.to_vec())
             }

@@ -54,6 +54,15 @@ pub trait Backend<T: Scalar> {
     fn upload(&self, host: &[T], buffer: &mut Self::Buffer) -> Result<(), Self::Error>;
     /// Copies the start of `buffer` to `host`.
     fn download(&self, buffer: &Self::Buffer, host: &mut [T]) -> Result<(), Self::Error>;
+    /// Copies `len` numbers of `from`, those from `from_at` on, to the place `to_at` of `to`.
+    fn copy(
+        &self,
+        from: &Self::Buffer,
+        from_at: usize,
+        to: &mut Self::Buffer,
+        to_at: usize,
+        len: usize,
+    ) -> Result<(), Self::Error>;
     /// Indices with the values of `host`.
     fn indices(&self, host: &[u32]) -> Result<Self::Indices, Self::Error>;
 
@@ -231,8 +240,9 @@ pub trait Backend<T: Scalar> {
         draws: &mut Self::Draws,
     ) -> Result<DrawReport, Self::Error>;
 
-    /// Value of the objective on the batch, `dx` its gradient to the embeddings `[count, dim]` (not through the
-    /// normalisation) and `dbetas` to the boundary of each anchor `[count]`.
+    /// Value of the objective on the batch, `dx` its gradient to the embeddings of the batch `[anchors, dim]` (not
+    /// through the normalisation) and `dbetas` to the boundary of each anchor `[anchors]`. What a memory holds is
+    /// constant.
     fn loss(
         &self,
         batch: BatchView<'_, Self::Buffer, Self::Indices>,

@@ -11,12 +11,12 @@ use crate::Scalar;
 use crate::batch::{BatchError, Embeddings, Row};
 use crate::distance;
 use crate::loss::batch::{Sequential, Walk, row_sum, row_terms, scale_by, tuple_loss};
-use crate::loss::{LossReport, Objective};
+use crate::loss::{Loss, LossReport, Objective};
 use crate::metric::retrieval::{nearest_row, rank_row};
 use crate::rng::Key;
 use crate::sample::{Draw, DrawReport};
 
-/// Anchors whose pulls on the whole batch are held at once: memory beyond the embeddings is O(N) \[R9\].
+/// Anchors whose pulls on all rows are held at once: memory beyond the embeddings is O(N + M) \[R9\].
 const ROWS_AT_ONCE: usize = 64;
 
 /// Rows of squared Euclidean distances, pairs closer than the rounding of `2 - 2c` allows recomputed \[R2\].
@@ -81,12 +81,13 @@ pub(super) fn normalize_backward<T: Scalar>(
     }
 }
 
+/// All embeddings, all labels, and the boundaries of the anchors: as many as the batch has samples.
 pub(super) fn view<'a, T: Scalar>(
     batch: BatchView<'a, Vec<T>, Vec<u32>>,
 ) -> (Embeddings<'a, T>, &'a [u32], &'a [T]) {
     let x = Embeddings::new(&batch.embeddings[..batch.count * batch.dim], batch.dim)
         .expect("a batch has whole rows of at least one number");
-    (x, &batch.labels[..batch.count], &batch.betas[..batch.count])
+    (x, &batch.labels[..batch.count], &batch.betas[..batch.anchors])
 }
 
 pub(super) fn negative_moments<T: Scalar>(
@@ -94,7 +95,7 @@ pub(super) fn negative_moments<T: Scalar>(
     batch: BatchView<'_, Vec<T>, Vec<u32>>,
 ) -> NegativeMoments {
     let (x, labels, _) = view(batch);
-    let rows = source.map(x, x, |anchor, squared| {
+    let rows = source.map(queries(batch, 0..batch.anchors), x, |anchor, squared| {
         let mut moments = NegativeMoments::default();
         for (j, squared) in squared.iter().enumerate() {
             if labels[j] != labels[anchor] {
@@ -113,7 +114,7 @@ pub(super) fn draw<T: Scalar>(
     key: Key,
     draws: &mut Vec<Draw<T>>,
 ) -> DrawReport {
-    let rows = over_rows(source, batch, 0..batch.count, |row| {
+    let rows = over_rows(source, batch, 0..batch.anchors, |row| {
         let mut scratch = vec![T::ZERO; row.labels.len()];
         let mut drawn = Vec::new();
         let report = objective.sampler().draw_row(row, None, key, &mut scratch, &mut |draw| drawn.push(draw));
@@ -137,7 +138,7 @@ pub(super) fn loss<T: Scalar>(
     dbetas: &mut [T],
 ) -> LossReport {
     let (x, _, betas) = view(batch);
-    let (dx, dbetas) = (&mut dx[..batch.count * batch.dim], &mut dbetas[..batch.count]);
+    let (dx, dbetas) = (&mut dx[..batch.anchors * batch.dim], &mut dbetas[..batch.anchors]);
     if objective.sampler().draws() {
         dx.fill(T::ZERO);
         let (report, scale) = tuple_loss(objective, draws, betas, dbetas, &mut Sequential { x, dx });
@@ -145,10 +146,14 @@ pub(super) fn loss<T: Scalar>(
         return report;
     }
     let mut walk = Walk::new(x, betas, dx, dbetas);
-    let sums = over_rows(source, batch, 0..batch.count, |row| row_sum(objective, row));
-    let mut tuples = Vec::with_capacity(batch.count);
-    for first in (0..batch.count).step_by(ROWS_AT_ONCE) {
-        let anchors = first..(first + ROWS_AT_ONCE).min(batch.count);
+    // Only one loss needs them, and they cost as much as its terms.
+    let sums = match objective.loss() {
+        Loss::Lifted(_) => over_rows(source, batch, 0..batch.anchors, |row| row_sum(objective, row)),
+        _ => vec![T::ZERO; batch.anchors],
+    };
+    let mut tuples = Vec::with_capacity(batch.anchors);
+    for first in (0..batch.anchors).step_by(ROWS_AT_ONCE) {
+        let anchors = first..(first + ROWS_AT_ONCE).min(batch.anchors);
         let terms = over_rows(source, batch, anchors, |row| row_terms(objective, x, row, &sums));
         tuples.extend(walk.rows(first, terms));
     }
@@ -163,15 +168,22 @@ fn over_rows<T: Scalar, R: Send>(
     work: impl Fn(&Row<'_, T>) -> R + Sync,
 ) -> Vec<R> {
     let (x, labels, betas) = view(batch);
-    let queries = Embeddings::new(&x.as_slice()[anchors.start * x.dim()..anchors.end * x.dim()], x.dim())
-        .expect("whole rows of the batch");
-    source.map(queries, x, |at, distances| {
+    source.map(queries(batch, anchors.clone()), x, |at, distances| {
         for distance in distances.iter_mut() {
             *distance = distance.sqrt();
         }
         let anchor = anchors.start + at;
-        work(&Row { anchor, labels, distances, beta: betas[anchor] })
+        work(&Row { anchor, anchors: batch.anchors, labels, distances, beta: betas[anchor] })
     })
+}
+
+/// Some anchors, as rows that are compared with all.
+fn queries<'a, T: Scalar>(
+    batch: BatchView<'a, Vec<T>, Vec<u32>>,
+    anchors: core::ops::Range<usize>,
+) -> Embeddings<'a, T> {
+    Embeddings::new(&batch.embeddings[anchors.start * batch.dim..anchors.end * batch.dim], batch.dim)
+        .expect("whole rows of the batch")
 }
 
 fn search<'a, T: Scalar>(dim: usize, view: SearchView<'a, Vec<T>>) -> Embeddings<'a, T> {

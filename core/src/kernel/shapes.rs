@@ -104,16 +104,23 @@ pub struct SgdStep<T> {
     pub decay: T,
 }
 
-/// The embeddings of a batch on a backend, with their labels and the boundary of each anchor.
+/// The embeddings of a batch on a backend, with their labels and the boundary of each anchor; and behind them, if there
+/// is one, the embeddings of a memory.
+///
+/// The first `anchors` rows are the batch: anchors and positives. The rows behind them are candidates for negatives
+/// alone: they are no anchor's positive, of whatever class they are, and no gradient goes to them. Without a memory
+/// `anchors == count`.
 #[derive(Debug)]
 pub struct BatchView<'a, B, I> {
     /// Unit embeddings, `[count, dim]`.
     pub embeddings: &'a B,
     /// Class of each embedding, `[count]`.
     pub labels: &'a I,
-    /// Boundary of each anchor, `[count]`; read by the margin loss and by the active far cut.
+    /// Boundary of each anchor, `[anchors]`; read by the margin loss and by the active far cut.
     pub betas: &'a B,
-    /// Number of embeddings, N.
+    /// Samples of the batch, N.
+    pub anchors: usize,
+    /// Number of embeddings: the batch's and the memory's, N + M.
     pub count: usize,
     /// Numbers in one embedding, D.
     pub dim: usize,

@@ -109,7 +109,8 @@ pub(crate) trait Pairs<T> {
     fn pull(&mut self, i: usize, j: usize, share: T);
 }
 
-/// Pairs of a batch, one after another: the gradient grows at once.
+/// Pairs of a batch, one after another: the gradient grows at once. Only the batch has one: the first rows, as many as
+/// `dx` has.
 pub(crate) struct Sequential<'a, T> {
     pub(crate) x: Embeddings<'a, T>,
     pub(crate) dx: &'a mut [T],
@@ -122,10 +123,15 @@ impl<T: Scalar> Pairs<T> for Sequential<'_, T> {
 
     fn pull(&mut self, i: usize, j: usize, share: T) {
         let dim = self.x.dim();
+        let anchors = self.dx.len() / dim;
         for k in 0..dim {
             let force = share * (self.x.row(i)[k] - self.x.row(j)[k]);
-            self.dx[i * dim + k] += force;
-            self.dx[j * dim + k] -= force;
+            if i < anchors {
+                self.dx[i * dim + k] += force;
+            }
+            if j < anchors {
+                self.dx[j * dim + k] -= force;
+            }
         }
     }
 }
@@ -201,7 +207,8 @@ fn pull<T: Scalar>(pairs: &mut impl Pairs<T>, i: usize, j: usize, distance: T, d
     }
 }
 
-/// The walk over the rows of a batch, and the gradient that grows on it.
+/// The walk over the rows of a batch, and the gradient that grows on it: that of the batch alone, as many rows as `dx`
+/// has.
 pub(crate) struct Walk<'a, T> {
     pub(crate) x: Embeddings<'a, T>,
     pub(crate) betas: &'a [T],
@@ -231,9 +238,15 @@ impl<'a, T: Scalar> Walk<'a, T> {
                     continue;
                 }
                 let x_other = self.x.row(j);
+                let own = &mut self.dx[anchor * dim..][..dim];
                 for k in 0..dim {
-                    self.dx[anchor * dim + k] += same * x_anchor[k] + cross * x_other[k];
-                    self.dx[j * dim + k] += same * x_other[k] + cross * x_anchor[k];
+                    own[k] += same * x_anchor[k] + cross * x_other[k];
+                }
+                if j < self.dbetas.len() {
+                    let theirs = &mut self.dx[j * dim..][..dim];
+                    for k in 0..dim {
+                        theirs[k] += same * x_other[k] + cross * x_anchor[k];
+                    }
                 }
             }
         }
@@ -269,9 +282,9 @@ pub(crate) fn row_sum<T: Scalar>(objective: &Objective<T>, row: &Row<'_, T>) -> 
     }
 }
 
-/// Terms of one anchor with all its positives and negatives, and its pull on every sample of the batch.
+/// Terms of one anchor with all its positives and negatives, and its pull on every sample.
 ///
-/// `sums` holds [`row_sum`] of every row.
+/// `sums` holds [`row_sum`] of every anchor.
 pub(crate) fn row_terms<T: Scalar>(
     objective: &Objective<T>,
     x: Embeddings<'_, T>,

@@ -110,7 +110,7 @@ impl<T: Scalar> Sampler<T> {
     ///
     /// ```
     /// use nearfar_core::{Key, Row, Sampler, Stream};
-    /// let row = Row { anchor: 0, labels: &[5, 5, 6, 7], distances: &[0.0, 0.8, 0.6, 1.1], beta: 1.2 };
+    /// let row = Row { anchor: 0, anchors: 4, labels: &[5, 5, 6, 7], distances: &[0.0, 0.8, 0.6, 1.1], beta: 1.2 };
     /// let mut drawn = Vec::new();
     /// let key = Key::new(0, Stream::Negatives, 0);
     /// Sampler::Semihard.draw_row(&row, None, key, &mut [0.0; 4], &mut |draw| drawn.push(draw.triplet.negative));
@@ -173,7 +173,7 @@ impl<T: Scalar> Sampler<T> {
     ///
     /// ```
     /// use nearfar_core::{Row, Sampler};
-    /// let row = Row { anchor: 0, labels: &[5, 5, 6, 7], distances: &[0.0, 0.8, 0.6, 1.1], beta: 1.2 };
+    /// let row = Row { anchor: 0, anchors: 4, labels: &[5, 5, 6, 7], distances: &[0.0, 0.8, 0.6, 1.1], beta: 1.2 };
     /// let mut weights = [0.0; 4];
     /// assert_eq!(Sampler::All.row_weights(&row, &mut weights), 2.0);
     /// assert_eq!(weights, [0.0, 0.0, 1.0, 1.0]);
@@ -201,7 +201,7 @@ mod tests {
     const DISTANCES: [f64; 6] = [0.0, 0.8, 0.6, 0.9, 0.9, 1.9];
 
     fn drawn(sampler: &Sampler<f64>) -> (Vec<Draw<f64>>, DrawReport) {
-        let row = Row { anchor: 0, labels: &LABELS, distances: &DISTANCES, beta: 1.2 };
+        let row = Row { anchor: 0, anchors: LABELS.len(), labels: &LABELS, distances: &DISTANCES, beta: 1.2 };
         let mut list = Vec::new();
         let key = Key::new(3, Stream::Negatives, 9);
         let report = sampler.draw_row(&row, Some(40), key, &mut [0.0; 6], &mut |draw| list.push(draw));
@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn the_active_cut_follows_the_boundary() {
         let sampler = Sampler::DistanceWeighted(weighted(FarCut::Active { margin: 0.1 }, EmptyRow::Skip));
-        let row = Row { anchor: 0, labels: &LABELS, distances: &DISTANCES, beta: 0.7 };
+        let row = Row { anchor: 0, anchors: LABELS.len(), labels: &LABELS, distances: &DISTANCES, beta: 0.7 };
         let key = Key::new(3, Stream::Negatives, 9);
         sampler
             .draw_row(&row, Some(40), key, &mut [0.0; 6], &mut |draw| assert_eq!(draw.triplet.negative, 2));
@@ -266,7 +266,13 @@ mod tests {
     fn a_batch_without_positives_or_negatives_has_no_anchor() {
         let key = Key::new(3, Stream::Negatives, 9);
         for labels in [[1, 1, 1], [1, 2, 3]] {
-            let row = Row { anchor: 0, labels: &labels, distances: &[0.0, 1.0, 1.0], beta: 1.0 };
+            let row = Row {
+                anchor: 0,
+                anchors: labels.len(),
+                labels: &labels,
+                distances: &[0.0, 1.0, 1.0],
+                beta: 1.0,
+            };
             let report =
                 Sampler::<f64>::Uniform.draw_row(&row, None, key, &mut [0.0; 3], &mut |_| panic!("a draw"));
             assert_eq!(report, DrawReport::default());

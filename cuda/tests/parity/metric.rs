@@ -13,7 +13,7 @@ use crate::bench::{
     check, device, fresh, numbers, twice, up,
 };
 
-/// A batch of unit rows with labels and a boundary for each.
+/// A batch of unit rows with labels and a boundary for each, and remembered rows behind it: those without a boundary.
 struct Batch {
     x: Vec<f32>,
     labels: Vec<u32>,
@@ -37,6 +37,16 @@ impl Batch {
         Self { x, labels, betas, dim }
     }
 
+    /// The last rows become a memory.
+    fn of_anchors(mut self, anchors: usize) -> Self {
+        self.betas.truncate(anchors);
+        self
+    }
+
+    fn anchors(&self) -> usize {
+        self.betas.len()
+    }
+
     fn count(&self) -> usize {
         self.labels.len()
     }
@@ -46,6 +56,7 @@ impl Batch {
             embeddings: &self.x,
             labels: &self.labels,
             betas: &self.betas,
+            anchors: self.anchors(),
             count: self.count(),
             dim: self.dim,
         }
@@ -57,7 +68,7 @@ impl Batch {
     }
 }
 
-/// Whole quads and ragged rows, one tile and several, one class, one sample, a class of one.
+/// Whole quads and ragged rows, one tile and several, one class, one sample, a class of one; with a memory and without.
 fn batches() -> Vec<Batch> {
     vec![
         Batch::new(1, 1, 3, 1),
@@ -65,12 +76,14 @@ fn batches() -> Vec<Batch> {
         Batch::new(3, 7, 5, 7),
         Batch::new(4, 33, 8, 4),
         Batch::new(5, 40, 18, 9),
+        Batch::new(9, 47, 8, 6).of_anchors(20),
+        Batch::new(10, 83, 5, 11).of_anchors(33),
     ]
 }
 
-/// More than one tile of rows, whole quads.
-fn large() -> Batch {
-    Batch::new(6, 135, 20, 30)
+/// More than one tile of rows, whole quads; alone, and before a memory.
+fn large() -> [Batch; 2] {
+    [Batch::new(6, 135, 20, 30), Batch::new(11, 180, 20, 30).of_anchors(131)]
 }
 
 /// Runs `work` with the batch on the device, labels longer than they need be.
@@ -83,7 +96,14 @@ fn on_device<R>(
     let mut longer = batch.labels.clone();
     longer.extend([0, 1]);
     let labels = cuda.indices(&longer).unwrap();
-    work(BatchView { embeddings: &x, labels: &labels, betas: &betas, count: batch.count(), dim: batch.dim })
+    work(BatchView {
+        embeddings: &x,
+        labels: &labels,
+        betas: &betas,
+        anchors: batch.anchors(),
+        count: batch.count(),
+        dim: batch.dim,
+    })
 }
 
 fn weighting(dimension: f64, cap: Cap<f32>, far: FarCut<f32>, empty: EmptyRow) -> Weighting<f32> {
@@ -239,7 +259,7 @@ fn every_sampler_draws_what_the_reference_draws() {
         }
     }
     for sampler in [Sampler::Semihard, Sampler::DistanceWeighted(weightings().remove(0))] {
-        assert!(draws_agree(cuda, &large(), &sampler) <= 1, "{sampler:?}");
+        assert!(large().iter().all(|batch| draws_agree(cuda, batch, &sampler) <= 1), "{sampler:?}");
     }
 }
 
@@ -282,7 +302,7 @@ fn a_collapsed_batch_draws_by_capped_weights() {
 #[test]
 fn moments_of_negatives_agree() {
     let Some(cuda) = device() else { return };
-    for batch in batches().into_iter().chain([large()]) {
+    for batch in batches().into_iter().chain(large()) {
         let want = Reference.negative_moments(batch.host()).unwrap();
         let once = || on_device(cuda, &batch, |view| cuda.negative_moments(view).unwrap());
         let got = once();
@@ -303,7 +323,7 @@ fn loss_agrees(
     tolerance: Tolerance,
 ) {
     let what = format!("{objective:?} on {} of {}", batch.count(), batch.dim);
-    let (mut dx, mut dbetas) = (vec![0.0; batch.x.len()], vec![0.0; batch.count()]);
+    let (mut dx, mut dbetas) = (vec![0.0; batch.anchors() * batch.dim], vec![0.0; batch.anchors()]);
     let want = Reference.loss(batch.host(), objective, &draws.to_vec(), &mut dx, &mut dbetas).unwrap();
     twice(|| {
         on_device(cuda, batch, |view| {
@@ -396,9 +416,11 @@ fn draws_of_the_device_feed_its_losses() {
             let host = cuda.download_draws(&draws).unwrap();
             let again = cuda.upload_draws(&host).unwrap();
             let run = |draws: &Draws| {
-                let (mut dx, mut dbetas) = (fresh(cuda, batch.x.len()), fresh(cuda, batch.count()));
+                let (mut dx, mut dbetas) =
+                    (fresh(cuda, batch.anchors() * batch.dim), fresh(cuda, batch.anchors()));
                 let report = cuda.loss(view, &objective, draws, &mut dx, &mut dbetas).unwrap();
-                let (mut gradient, mut slopes) = (vec![0.0; batch.x.len()], vec![0.0; batch.count()]);
+                let (mut gradient, mut slopes) =
+                    (vec![0.0; batch.anchors() * batch.dim], vec![0.0; batch.anchors()]);
                 cuda.download(&dx, &mut gradient).unwrap();
                 cuda.download(&dbetas, &mut slopes).unwrap();
                 (gradient, slopes, report.active, report.terms)
@@ -438,14 +460,10 @@ fn losses_of_whole_rows_agree() {
         }
     }
     // More than one tile of rows.
-    let large = large();
-    loss_agrees(cuda, &large, &objective(takes_all[1], Sampler::All, Reduction::Mean), &[], Product);
-    let sampler = Sampler::Expected(weightings().remove(0));
-    loss_agrees(
-        cuda,
-        &large,
-        &objective(takes_any[3], sampler, Reduction::Mean),
-        &[],
-        Weights { power: 18.0 },
-    );
+    for large in large() {
+        loss_agrees(cuda, &large, &objective(takes_all[1], Sampler::All, Reduction::Mean), &[], Product);
+        let sampler = Sampler::Expected(weightings().remove(0));
+        let objective = objective(takes_any[3], sampler, Reduction::Mean);
+        loss_agrees(cuda, &large, &objective, &[], Weights { power: 18.0 });
+    }
 }

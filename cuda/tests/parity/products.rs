@@ -176,7 +176,8 @@ fn indices_that_the_device_wrote_are_read_from_it() {
     let unit: Vec<f32> = (0..6).flat_map(|i| [(i as f32).cos(), (i as f32).sin()]).collect();
     let (embeddings, betas) = (up(cuda, &unit), up(cuda, &[1.0; 6]));
     let pairs = |labels: &Indices| {
-        let batch = BatchView { embeddings: &embeddings, labels, betas: &betas, count: 6, dim: 2 };
+        let batch =
+            BatchView { embeddings: &embeddings, labels, betas: &betas, anchors: 6, count: 6, dim: 2 };
         cuda.negative_moments(batch).unwrap().pairs
     };
     assert_eq!(pairs(&labels), 0, "all of one class");

@@ -31,8 +31,8 @@ pub(super) fn loss<T: Scalar>(
     dbetas: &mut [T],
 ) -> Option<LossReport> {
     let single = T::as_single(x.as_slice()).filter(|_| objective.sampler().draws())?;
-    let (dim, count) = (x.dim(), x.count());
-    let gradient = T::as_single_mut(&mut dx[..count * dim])?;
+    let (dim, anchors) = (x.dim(), betas.len());
+    let gradient = T::as_single_mut(&mut dx[..anchors * dim])?;
     let pairs: Vec<[u32; 2]> = draws.iter().flat_map(|draw| tuple_pairs(objective, draw)).collect();
     let mut distances = vec![0.0; pairs.len()];
     spread.pieces(&mut distances, PAIRS, |piece, out| {
@@ -40,12 +40,12 @@ pub(super) fn loss<T: Scalar>(
         spread.set.run(Distances { x: single, dim, pairs, out });
     });
     let mut listed = Listed { distances: distances.into_iter(), pulls: Vec::with_capacity(pairs.len()) };
-    let (report, scale) = tuple_loss(objective, draws, betas, &mut dbetas[..count], &mut listed);
+    let (report, scale) = tuple_loss(objective, draws, betas, &mut dbetas[..anchors], &mut listed);
     let Some(scale) = scale else {
         gradient.fill(0.0);
         return Some(report);
     };
-    let ends = Ends::new(count, &listed.pulls);
+    let ends = Ends::new(anchors, &listed.pulls);
     let scale = scale.to_f64() as f32;
     spread.pieces(gradient, ROWS * dim, |piece, out| {
         spread.set.run(Gather { x: single, dim, ends: &ends, first: piece * ROWS, scale, out });
@@ -69,30 +69,32 @@ impl<T: Scalar, D: Iterator<Item = f32>> Pairs<T> for Listed<D> {
     }
 }
 
-/// The pulls on each row, in the order of the tuples: `(other row, share)`.
+/// The pulls on each row of the batch, in the order of the tuples: `(other row, share)`.
 struct Ends {
     starts: Vec<usize>,
     list: Vec<(u32, f32)>,
 }
 
 impl Ends {
-    fn new(count: usize, pulls: &[(u32, u32, f32)]) -> Self {
+    /// For the first `anchors` rows: what a memory holds is pulled by nobody.
+    fn new(anchors: usize, pulls: &[(u32, u32, f32)]) -> Self {
+        let ends = || {
+            let both = |&(i, j, share): &(u32, u32, f32)| [(i as usize, j, share), (j as usize, i, share)];
+            pulls.iter().flat_map(both).filter(|&(row, ..)| row < anchors)
+        };
         // Counted two places on, so that filling moves each start to where it belongs.
-        let mut starts = vec![0; count + 2];
-        for &(i, j, _) in pulls {
-            starts[i as usize + 2] += 1;
-            starts[j as usize + 2] += 1;
+        let mut starts = vec![0; anchors + 2];
+        for (row, ..) in ends() {
+            starts[row + 2] += 1;
         }
-        for row in 2..count + 2 {
+        for row in 2..anchors + 2 {
             starts[row] += starts[row - 1];
         }
-        let mut list = vec![(0, 0.0); 2 * pulls.len()];
-        for &(i, j, share) in pulls {
-            for (row, other) in [(i, j), (j, i)] {
-                let start = &mut starts[row as usize + 1];
-                list[*start] = (other, share);
-                *start += 1;
-            }
+        let mut list = vec![(0, 0.0); starts[anchors + 1]];
+        for (row, other, share) in ends() {
+            let start = &mut starts[row + 1];
+            list[*start] = (other, share);
+            *start += 1;
         }
         Self { starts, list }
     }
@@ -261,20 +263,23 @@ mod tests {
             Loss::Contrastive(Contrastive::new(0.0).unwrap()),
             Loss::Triplet(TripletLoss::plain(0.0).unwrap()),
         ];
-        for (count, dim) in [(24, 3), (150, 16), (200, 77), (160, 128)] {
+        // The last two have a memory behind the batch.
+        for (anchors, count, dim) in
+            [(24, 24, 3), (150, 150, 16), (200, 200, 77), (160, 160, 128), (20, 150, 16), (140, 300, 33)]
+        {
             let key = Key::new(1, Stream::Init, 0);
             let mut x: Vec<f32> =
                 (0..count * dim).map(|i| key.normals(0, i as u32)[0] as f32 / (dim as f32).sqrt()).collect();
             // A pair at distance 0.
             x.copy_within(0..dim, dim);
             let labels: Vec<u32> = (0..count).map(|i| i as u32 / 4).collect();
-            let betas: Vec<f32> = (0..count).map(|i| 1.0 + 0.003 * i as f32).collect();
-            let batch = BatchView { embeddings: &x, labels: &labels, betas: &betas, count, dim };
+            let betas: Vec<f32> = (0..anchors).map(|i| 1.0 + 0.003 * i as f32).collect();
+            let batch = BatchView { embeddings: &x, labels: &labels, betas: &betas, anchors, count, dim };
             for loss in losses {
                 for reduction in [Reduction::MeanActive, Reduction::Mean, Reduction::Sum] {
                     let objective = Objective::new(loss, Sampler::Uniform, reduction).unwrap();
                     let run = |backend: &Step<'_>| {
-                        let (mut dx, mut dbetas) = (vec![7.0; count * dim], vec![7.0; count]);
+                        let (mut dx, mut dbetas) = (vec![7.0; anchors * dim], vec![7.0; anchors]);
                         let mut draws = Vec::new();
                         let report = backend(&mut draws, &mut dx, &mut dbetas);
                         (report, dx, dbetas)

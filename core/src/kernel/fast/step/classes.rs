@@ -1,16 +1,18 @@
-//! Members of each class of a batch, listed once, so that no draw walks the whole batch.
+//! Members of each class of a batch and its memory, listed once, so that no draw walks all rows.
 
 use crate::rng::Key;
 
-/// Samples sorted by class, in the order of the batch within each.
+/// Samples sorted by class, in the order of the batch within each; what a memory holds comes last.
 pub(super) struct Classes {
+    anchors: u32,
     members: Vec<u32>,
     /// Where the class of each sample begins and ends among the members.
     bounds: Vec<[u32; 2]>,
 }
 
 impl Classes {
-    pub(super) fn new(labels: &[u32]) -> Self {
+    /// The first `anchors` are the batch.
+    pub(super) fn new(anchors: usize, labels: &[u32]) -> Self {
         let mut members: Vec<u32> = (0..labels.len() as u32).collect();
         members.sort_by_key(|&i| labels[i as usize]);
         let mut bounds = vec![[0; 2]; labels.len()];
@@ -22,13 +24,19 @@ impl Classes {
             }
             start = end;
         }
-        Self { members, bounds }
+        Self { anchors: anchors as u32, members, bounds }
     }
 
     /// The class of a sample, itself included.
     pub(super) fn of(&self, sample: usize) -> &[u32] {
         let [start, end] = self.bounds[sample];
         &self.members[start as usize..end as usize]
+    }
+
+    /// Those of the class of a sample that are of the batch, itself included.
+    pub(super) fn of_batch(&self, sample: usize) -> &[u32] {
+        let class = self.of(sample);
+        &class[..class.partition_point(|&i| i < self.anchors)]
     }
 
     /// Any sample that has neither the class of `anchor` nor that of `negative`: the same as

@@ -2,8 +2,9 @@
 //!
 //! Weights are symmetric but for the far cut, so only the upper triangle of the matrix of pairs is computed, tile by
 //! tile: cosines in registers, weights while the tile is near, sums of rows and columns, and the tile is forgotten.
+//! What a memory holds has columns and no rows: of its pairs with each other none is looked at.
 //! What stays are the sums of each anchor over blocks of columns. A draw chooses the block by them and computes only
-//! that block again. Memory beyond the embeddings is O(N m) and at most 64 MB \[R9\].
+//! that block again. Storage beyond the embeddings is O(N m) and at most 64 MB \[R9\].
 //!
 //! The order of all sums is fixed by the shape: the same bits for any number of threads and any instruction set. Not
 //! the bits of the reference: a draw differs from the reference's where its uniform number falls within rounding of
@@ -99,7 +100,8 @@ pub(super) fn draw<T: Scalar>(
     let Workspace { packed, kept, cuts, labels: all_labels, lift, groups, sorted, cosines } = workspace;
     let law = Law::of(weighting, betas, cuts)?;
     let active = matches!(weighting.far(), FarCut::Active { .. });
-    let plan = Plan::new(x.count());
+    let anchors = betas.len();
+    let plan = Plan::new(anchors, x.count());
     let padded = plan.panels() * TILE;
     cuts.resize(padded, f32::INFINITY);
     all_labels.clear();
@@ -125,18 +127,18 @@ pub(super) fn draw<T: Scalar>(
         spread.pieces(kept, plan.kept_by_task(), |task, kept| square(task, kept, &mut []));
     }
 
-    let classes = Classes::new(labels);
-    groups.resize_with(plan.panels().div_ceil(PANELS), Default::default);
+    let classes = Classes::new(anchors, labels);
+    groups.resize_with(plan.panels_of_anchors().div_ceil(PANELS), Default::default);
     spread.pieces(groups, 1, |group, out| {
         let mut totals = Totals::default();
         let (picks, report) = &mut out[0];
         picks.clear();
         *report = DrawReport::default();
-        for panel in group * PANELS..((group + 1) * PANELS).min(plan.panels()) {
+        for panel in group * PANELS..((group + 1) * PANELS).min(plan.panels_of_anchors()) {
             spread.set.run(Read { plan: &plan, kept, panel, totals: &mut totals });
-            for anchor in panel * TILE..((panel + 1) * TILE).min(x.count()) {
-                let class = classes.of(anchor);
-                if class.len() == 1 || class.len() == x.count() {
+            for anchor in panel * TILE..((panel + 1) * TILE).min(anchors) {
+                let class = classes.of_batch(anchor);
+                if class.len() == 1 || classes.of(anchor).len() == x.count() {
                     continue;
                 }
                 if totals.total[anchor % TILE] > 0.0 {
@@ -151,8 +153,7 @@ pub(super) fn draw<T: Scalar>(
                         ..DrawReport::default()
                     });
                 } else {
-                    *report =
-                        report.plus(draw_exactly(x, labels, betas[anchor], sampler, anchor, key, picks));
+                    *report = report.plus(draw_exactly(x, labels, betas, sampler, anchor, key, picks));
                 }
             }
         }
@@ -225,14 +226,14 @@ fn pick_all(
 fn draw_exactly<T: Scalar>(
     x: Embeddings<'_, T>,
     labels: &[u32],
-    beta: T,
+    betas: &[T],
     sampler: &Sampler<T>,
     anchor: usize,
     key: Key,
     picks: &mut Vec<Pick>,
 ) -> DrawReport {
     let distances: Vec<T> = x.rows().map(|other| distance::distance(x.row(anchor), other)).collect();
-    let row = Row { anchor, labels, distances: &distances, beta };
+    let row = Row { anchor, anchors: betas.len(), labels, distances: &distances, beta: betas[anchor] };
     let mut scratch = vec![T::ZERO; labels.len()];
     let mut index = 0;
     sampler.draw_row(&row, None, key, &mut scratch, &mut |draw: Draw<T>| {
@@ -265,8 +266,9 @@ impl WithSimd for Square<'_> {
         let Self { plan, law, panels, labels, cuts, active, task, kept, cosines: known } = self;
         let (across, down) = plan.square(task);
         let panels_in_square = plan.panels_in_square();
-        let here =
-            |square: usize| square * panels_in_square..((square + 1) * panels_in_square).min(plan.panels());
+        let here = |square: usize, panels: usize| {
+            square * panels_in_square..((square + 1) * panels_in_square).min(panels)
+        };
         kept.fill(Cell::default());
         let (of_rows, of_columns) = kept.split_at_mut(plan.kept_by_task() / 2);
         // Within the square: the cell of a panel over the block that another panel lies in.
@@ -276,9 +278,9 @@ impl WithSimd for Square<'_> {
         let mut scratch = Vec::new();
         let (mut tile, mut logs) = (Tile::new(), Tile::new());
         let mut out = [Cell::default(); 2];
-        for j in here(down) {
+        for j in here(down, plan.panels()) {
             let packed = panels.get(j, &mut scratch);
-            for i in here(across).filter(|&i| i <= j) {
+            for i in here(across, plan.panels_of_anchors()).filter(|&i| i <= j) {
                 let anchors: [u32; TILE] = core::array::from_fn(|r| (i * TILE + r) as u32);
                 let known = known.get_mut(i * panels_in_square + j);
                 let tile = known.unwrap_or(&mut tile);
@@ -296,7 +298,7 @@ impl WithSimd for Square<'_> {
                     continue;
                 }
                 of_rows[place(i, j)].add(&out[0]);
-                if i != j {
+                if i != j && j < plan.panels_of_anchors() {
                     let kept = if across == down { &mut *of_rows } else { &mut *of_columns };
                     kept[place(j, i)].add(&out[1]);
                 }

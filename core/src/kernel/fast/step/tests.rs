@@ -27,7 +27,8 @@ fn labels(count: usize, each: usize) -> Vec<u32> {
 }
 
 fn view<'a>(x: &'a Vec<f32>, labels: &'a Vec<u32>, betas: &'a Vec<f32>) -> BatchView<'a, Vec<f32>, Vec<u32>> {
-    BatchView { embeddings: x, labels, betas, count: labels.len(), dim: x.len() / labels.len() }
+    let (anchors, count) = (betas.len(), labels.len());
+    BatchView { embeddings: x, labels, betas, anchors, count, dim: x.len() / count }
 }
 
 fn objective(weighting: &Weighting<f32>) -> Objective<f32> {
@@ -39,7 +40,22 @@ fn drawn<B>(backend: &B, weighting: &Weighting<f32>, x: &Vec<f32>, labels: &Vec<
 where
     B: Backend<f32, Buffer = Vec<f32>, Indices = Vec<u32>, Draws = Vec<Draw<f32>>>,
 {
-    let betas: Vec<f32> = (0..labels.len()).map(|i| 1.1 + 0.01 * (i % 7) as f32).collect();
+    drawn_by(labels.len(), backend, weighting, x, labels, step)
+}
+
+/// As [`drawn`], the first `anchors` rows being the batch.
+fn drawn_by<B>(
+    anchors: usize,
+    backend: &B,
+    weighting: &Weighting<f32>,
+    x: &Vec<f32>,
+    labels: &Vec<u32>,
+    step: u32,
+) -> Drawn
+where
+    B: Backend<f32, Buffer = Vec<f32>, Indices = Vec<u32>, Draws = Vec<Draw<f32>>>,
+{
+    let betas: Vec<f32> = (0..anchors).map(|i| 1.1 + 0.01 * (i % 7) as f32).collect();
     let key = Key::new(3, Stream::Negatives, step);
     let mut draws = Vec::new();
     let report = backend.draw(view(x, labels, &betas), &objective(weighting), key, &mut draws).unwrap();
@@ -82,8 +98,20 @@ fn rounding(n: f64) -> f64 {
 /// Draws of both backends: positives, reports and third classes agree, and each negative that differs is a tie within
 /// rounding. Returns how many differ.
 fn compare(name: &str, weighting: &Weighting<f32>, x: &Vec<f32>, labels: &Vec<u32>, step: u32) -> usize {
-    let (fast, report) = drawn(&Fast::new(1).unwrap(), weighting, x, labels, step);
-    let (plain, expected) = drawn(&Reference, weighting, x, labels, step);
+    compare_by(labels.len(), name, weighting, x, labels, step)
+}
+
+/// As [`compare`], the first `anchors` rows being the batch.
+fn compare_by(
+    anchors: usize,
+    name: &str,
+    weighting: &Weighting<f32>,
+    x: &Vec<f32>,
+    labels: &Vec<u32>,
+    step: u32,
+) -> usize {
+    let (fast, report) = drawn_by(anchors, &Fast::new(1).unwrap(), weighting, x, labels, step);
+    let (plain, expected) = drawn_by(anchors, &Reference, weighting, x, labels, step);
     let n = weighting.density().dimension();
     assert_eq!(fast.len(), plain.len(), "{name}");
     assert_eq!(
@@ -178,6 +206,60 @@ fn odd_batches_draw_what_the_reference_draws() {
     }
 }
 
+/// Labels of a batch and of a memory behind it, which holds some classes of the batch and others.
+fn remembered(anchors: usize, count: usize) -> Vec<u32> {
+    (0..count).map(|i| if i < anchors { i as u32 / 4 } else { (i as u32 * 13 + 5) % 97 }).collect()
+}
+
+#[test]
+fn with_a_memory_draws_are_those_of_the_reference_but_for_ties() {
+    let (mut differ, mut all, mut from_memory) = (0, 0, 0);
+    for (anchors, count) in [(24, 100), (40, 128), (128, 129), (150, 700), (33, 1000), (260, 400), (7, 2100)]
+    {
+        let labels = remembered(anchors, count);
+        for dim in [16, 128] {
+            let x = rows(anchors as u64, &labels, dim, 3.0);
+            for (far, empty) in CUTS.into_iter().zip([EmptyRow::Nearest, EmptyRow::Uniform, EmptyRow::Skip]) {
+                for n in [2.0, 16.0, 512.0] {
+                    let law = weighting(n, Cap::Near(0.5), far, empty);
+                    differ +=
+                        compare_by(anchors, &format!("{anchors} of {count}: {law:?}"), &law, &x, &labels, 5);
+                    let (draws, _) = drawn_by(anchors, &Fast::new(1).unwrap(), &law, &x, &labels, 5);
+                    all += draws.len();
+                    assert!(draws.iter().all(|draw| {
+                        (draw.triplet.anchor as usize) < anchors && (draw.triplet.positive as usize) < anchors
+                    }));
+                    from_memory +=
+                        draws.iter().filter(|draw| draw.triplet.negative as usize >= anchors).count();
+                }
+            }
+        }
+    }
+    assert!(differ as f64 <= 2e-3 * all as f64, "{differ} of {all} draws differ");
+    assert!(from_memory > all / 4, "{from_memory} of {all} negatives are remembered ones");
+}
+
+#[test]
+fn with_a_memory_bits_are_the_same_for_any_number_of_threads() {
+    for (anchors, count, dim) in [(150, 700, 128), (20, 90, 19), (300, 411, 64)] {
+        let labels = remembered(anchors, count);
+        let x = rows(2, &labels, dim, 1.0);
+        for far in CUTS {
+            let law = weighting(dim as f64, Cap::Near(0.5), far, EmptyRow::Uniform);
+            let first = drawn_by(anchors, &Fast::new(1).unwrap(), &law, &x, &labels, 1);
+            for set in InstructionSet::available() {
+                for threads in [1, 2, 5] {
+                    let fast = Fast::with_instruction_set(threads, set).unwrap();
+                    for _ in 0..2 {
+                        let again = drawn_by(anchors, &fast, &law, &x, &labels, 1);
+                        assert!(again == first, "{set}, {threads} threads, {far:?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn bits_are_the_same_on_every_instruction_set_and_for_any_number_of_threads() {
     for (count, dim, spread) in [(300, 128, 1.0), (411, 19, 0.3), (64, 512, 20.0)] {
@@ -206,18 +288,19 @@ fn bits_are_the_same_on_every_instruction_set_and_for_any_number_of_threads() {
 #[test]
 fn draws_follow_the_exact_law() {
     const STEPS: u32 = 3000;
-    for dim in [16, 128, 512] {
-        let labels = labels(48, 4);
+    // Alone, and as a batch of 20 with 28 remembered rows, some of them of classes of the batch.
+    for (dim, anchors) in [(16, 48), (128, 48), (512, 48), (16, 20), (128, 20)] {
+        let labels = if anchors < 48 { (0..48).map(|i| i / 4 % 7).collect() } else { labels(48, 4) };
         let x = rows(4, &labels, dim, 1.5);
         let law = weighting(dim as f64, Cap::Near(0.5), FarCut::None, EmptyRow::Skip);
         let fast = Fast::new(1).unwrap();
         let mut counts = vec![[0_u32; 48]; 48];
         for step in 0..STEPS {
-            for draw in drawn(&fast, &law, &x, &labels, step).0 {
+            for draw in drawn_by(anchors, &fast, &law, &x, &labels, step).0 {
                 counts[draw.triplet.anchor as usize][draw.triplet.negative as usize] += 1;
             }
         }
-        for anchor in 0..48 {
+        for anchor in 0..anchors {
             let exact = law_of(&ln_weights(&law, &x, &labels, anchor));
             let (mut statistic, mut cells) = (0.0, 0.0);
             let mut rest = (0.0, 0.0);
@@ -257,7 +340,9 @@ fn memory_beyond_the_embeddings_is_bounded() {
     assert!(kept > 0 && packed > 0 && kept + packed <= 64 << 20, "{kept} + {packed} bytes");
     // Whatever the batch: the sums and the panels have limits of their own.
     for count in [100, 10_000, 65_536, 1 << 20] {
-        let plan = Plan::new(count);
-        assert!(plan.tasks() * plan.kept_by_task() * size_of::<Cell>() + (16 << 20) <= 64 << 20);
+        for anchors in [count, 100] {
+            let plan = Plan::new(anchors, count);
+            assert!(plan.tasks() * plan.kept_by_task() * size_of::<Cell>() + (16 << 20) <= 64 << 20);
+        }
     }
 }
