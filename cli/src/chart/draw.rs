@@ -6,7 +6,7 @@ use plotters::coord::Shift;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
-use super::layout::{KEY, ROW, places, range, rows_height, stairs, tick};
+use super::layout::{KEY, ROW, fitting, places, range, rows_height, stairs, tick};
 use super::{COLOURS, Chart, FONT, Figure, Mark, Series};
 
 type Area<'s> = DrawingArea<SVGBackend<'s>, Shift>;
@@ -163,8 +163,8 @@ fn panel(
     let (width, height) = area.dim_in_pixel();
     let title = if chart.title.is_empty() { 0 } else { ROW + 6 };
     if title > 0 {
-        let corner = ((LEFT + MARGIN) as i32, 7);
-        area.draw(&Text::new(chart.title.clone(), corner, ("sans-serif", FONT + 1)))?;
+        let text = fitting(&chart.title, width.saturating_sub(LEFT + 2 * MARGIN));
+        area.draw(&Text::new(text, ((LEFT + MARGIN) as i32, 7), ("sans-serif", FONT + 1)))?;
     }
     let (_, area) = area.split_vertically(title);
     let (top, field) = area.split_vertically(legend_height(names, width));

@@ -20,20 +20,23 @@ pub(super) const KEY: u32 = 21;
 /// Width of a letter, by a guess: sans-serif letters are a little narrower.
 const LETTER: u32 = FONT * 11 / 20;
 
-/// As many names in a row as fit. One that is too long for a row loses its beginning: the end of a path says more.
+/// A text within this width. One that is too long loses its beginning: the end of a path says more.
+pub(super) fn fitting(text: &str, width: u32) -> String {
+    let (letters, most) = (text.chars().count(), (width / LETTER).max(2) as usize);
+    if letters <= most {
+        return text.to_owned();
+    }
+    std::iter::once('\u{2026}').chain(text.chars().skip(letters - most + 1)).collect()
+}
+
+/// As many names in a row as fit.
 pub(super) fn places(names: &[&str], width: u32) -> Vec<Place> {
-    let most = (width.saturating_sub(EDGE + KEY) / LETTER).max(2) as usize;
     let (mut x, mut row) = (EDGE, 0);
     names
         .iter()
         .map(|name| {
-            let letters = name.chars().count();
-            let text = if letters > most {
-                std::iter::once('\u{2026}').chain(name.chars().skip(letters - most + 1)).collect()
-            } else {
-                (*name).to_owned()
-            };
-            let wide = KEY + letters.min(most) as u32 * LETTER + 14;
+            let text = fitting(name, width.saturating_sub(EDGE + KEY));
+            let wide = KEY + text.chars().count() as u32 * LETTER + 14;
             if x > EDGE && x + wide > width {
                 (x, row) = (EDGE, row + 1);
             }
