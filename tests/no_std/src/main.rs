@@ -28,7 +28,13 @@ fn numbers(mut give: impl FnMut(u64)) {
     give(u64::from(x[2].to_bits()));
     let weighting = Weighting::new(16.0, Cap::Near(0.5_f32), FarCut::At(1.4), EmptyRow::Skip).unwrap();
     give(u64::from(weighting.ln_weight(0.9).to_bits()));
-    let row = Row { anchor: 0, anchors: 5, labels: &[1, 1, 2, 3, 4], distances: &[0.0, 0.4, 0.7, 0.9, 1.1], beta: 1.2 };
+    let row = Row {
+        anchor: 0,
+        anchors: 5,
+        labels: &[1, 1, 2, 3, 4],
+        distances: &[0.0, 0.4, 0.7, 0.9, 1.1],
+        beta: 1.2,
+    };
     let key = Key::new(1, Stream::Negatives, 2);
     Sampler::DistanceWeighted(weighting).draw_row(&row, Some(2), key, &mut [0.0; 5], &mut |draw| {
         give(u64::from(draw.triplet.negative));
