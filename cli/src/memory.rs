@@ -53,7 +53,7 @@ fn words(name: &str, halves: &[f32]) -> Result<Vec<u32>> {
     let (pairs, rest) = halves.as_chunks::<2>();
     let whole = |half: &f32| (0.0..65_536.0).contains(half) && half.fract() == 0.0;
     ensure!(rest.is_empty() && halves.iter().all(whole), "the state's {name} holds no integers");
-    Ok(pairs.iter().map(|&[high, low]| (high as u32) << 16 | low as u32).collect())
+    Ok(pairs.iter().map(|&[high, low]| ((high as u32) << 16) | low as u32).collect())
 }
 
 /// A batch with a memory behind it on the host, as a step saw it.
