@@ -91,7 +91,8 @@ pub(crate) fn share(objective: &Objective<f32>, seen: &Seen<'_>, draws: &[Draw<f
             }
         }
     }
-    shares.iter().sum::<f64>() / shares.len().max(1) as f64
+    // A sum of nothing is -0.0, which is not what a file should say.
+    (0.0 + shares.iter().sum::<f64>()) / shares.len().max(1) as f64
 }
 
 #[cfg(test)]
