@@ -179,8 +179,8 @@ pub fn settle(config: &mut Config, samples: usize, shape: [usize; 3]) {
         model.views = Views::suited(shape);
     }
     if train.steps == 0 {
-        // More data deserve more steps, but far fewer than in proportion: 500 for 1000 samples, 1180 for 20000.
-        train.steps = (70.0 * (samples as f64).powf(0.285)).round() as u32;
+        // More data deserve more steps, but far fewer than in proportion: 490 for 1000 samples, 1080 for 20000.
+        train.steps = (82.0 * (samples as f64).powf(0.26)).round() as u32;
     }
     if train.every == 0 {
         train.every = train.steps.div_ceil(6);
@@ -322,10 +322,10 @@ mod tests {
             settle(&mut config, samples, [28, 28, 1]);
             (config.train.steps, config.train.every, config.augment.elastic.reach())
         };
-        assert_eq!(settled(|_| (), 1000), (501, 84, 0.105)); // 70 * 1000^0.285; 80 passes of 160 a step
-        assert_eq!(settled(|_| (), 20_000), (1177, 197, 0.0)); // 9 passes
+        assert_eq!(settled(|_| (), 1000), (494, 83, 0.105)); // 82 * 1000^0.26; 79 passes of 160 a step
+        assert_eq!(settled(|_| (), 20_000), (1077, 180, 0.0)); // 9 passes
         assert_eq!(settled(|c| c.train.steps = 5000, 20_000), (5000, 834, 0.105)); // 40 passes
-        assert_eq!(settled(|c| c.train.every = 7, 20_000), (1177, 7, 0.0));
+        assert_eq!(settled(|c| c.train.every = 7, 20_000), (1077, 7, 0.0));
         assert_eq!(settled(|c| c.augment.elastic = Elastic::Number(0.2), 20_000).2, 0.2);
         let views = |views, shape| {
             let mut config = Config::recipe(Recipe::Best);
