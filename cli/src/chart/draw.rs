@@ -40,31 +40,27 @@ struct Drawn<'c> {
 
 fn drawn(chart: &Chart) -> Vec<Drawn<'_>> {
     let finite = |(x, y): &(f64, f64)| x.is_finite() && y.is_finite();
-    let with_points: Vec<&Series> =
-        chart.series.iter().filter(|series| series.points.iter().any(finite)).collect();
+    let with_points = || chart.series.iter().filter(|series| series.points.iter().any(finite)).enumerate();
     let place = |at: usize, series: &Series| series.colour.unwrap_or(at);
-    let most = with_points.iter().enumerate().map(|(at, series)| place(at, series)).max().unwrap_or(0);
-    let curve = |(at, series): (usize, &&'_ Series)| {
-        let colour = match place(at, series) {
-            place if chart.ordered => ramp(place as f64 / most.max(1) as f64),
-            place => COLOURS[place % COLOURS.len()],
-        };
-        let points: Vec<(f64, f64)> = series.points.iter().copied().filter(|p| finite(p)).collect();
-        let bars = series
-            .points
-            .iter()
-            .zip(&series.errors)
-            .map(|(&(x, y), error)| [(x, y - error), (x, y + error)])
-            .filter(|ends| ends.iter().all(finite))
-            .collect();
-        let points = if let Mark::Bins { width, .. } = series.mark { stairs(&points, width) } else { points };
-        (colour, points, bars)
-    };
-    let curves: Vec<_> = with_points.iter().enumerate().map(curve).collect();
-    with_points
-        .into_iter()
-        .zip(curves)
-        .map(|(series, (colour, points, bars))| Drawn { series, colour, points, bars })
+    let most = with_points().map(|(at, series)| place(at, series)).max().unwrap_or(0);
+    with_points()
+        .map(|(at, series)| {
+            let colour = match place(at, series) {
+                place if chart.ordered => ramp(place as f64 / most.max(1) as f64),
+                place => COLOURS[place % COLOURS.len()],
+            };
+            let points: Vec<(f64, f64)> = series.points.iter().copied().filter(finite).collect();
+            let bars = series
+                .points
+                .iter()
+                .zip(&series.errors)
+                .map(|(&(x, y), error)| [(x, y - error), (x, y + error)])
+                .filter(|ends| ends.iter().all(finite))
+                .collect();
+            let points =
+                if let Mark::Bins { width, .. } = series.mark { stairs(&points, width) } else { points };
+            Drawn { series, colour, points, bars }
+        })
         .collect()
 }
 

@@ -11,7 +11,7 @@ use crate::Scalar;
 use crate::batch::{BatchError, Embeddings, Row};
 use crate::distance;
 use crate::loss::batch::{Sequential, Walk, row_sum, row_terms, scale_by, tuple_loss};
-use crate::loss::{Loss, LossReport, Objective};
+use crate::loss::{LossReport, Objective};
 use crate::metric::retrieval::{nearest_row, rank_row};
 use crate::rng::Key;
 use crate::sample::{Draw, DrawReport};
@@ -146,11 +146,8 @@ pub(super) fn loss<T: Scalar>(
         return report;
     }
     let mut walk = Walk::new(x, betas, dx, dbetas);
-    // Only one loss needs them, and they cost as much as its terms.
-    let sums = match objective.loss() {
-        Loss::Lifted(_) => over_rows(source, batch, 0..batch.anchors, |row| row_sum(objective, row)),
-        _ => vec![T::ZERO; batch.anchors],
-    };
+    let sums =
+        row_sum(objective).map(|sum| over_rows(source, batch, 0..batch.anchors, sum)).unwrap_or_default();
     let mut tuples = Vec::with_capacity(batch.anchors);
     for first in (0..batch.anchors).step_by(ROWS_AT_ONCE) {
         let anchors = first..(first + ROWS_AT_ONCE).min(batch.anchors);

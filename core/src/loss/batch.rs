@@ -274,17 +274,16 @@ pub(crate) fn scale_by<T: Scalar>(scale: Option<T>, numbers: &mut [T]) {
     }
 }
 
-/// What a row must know of the other rows: the lifted structure's sum over its negatives. 0 for other losses.
-pub(crate) fn row_sum<T: Scalar>(objective: &Objective<T>, row: &Row<'_, T>) -> T {
-    match objective.loss {
-        Loss::Lifted(loss) => loss.ln_sum(row.negatives().map(|j| row.distances[j])),
-        _ => T::ZERO,
-    }
+/// What a row must know of the other rows, if its loss is one that looks at them: the lifted structure's sum over its
+/// negatives.
+pub(crate) fn row_sum<T: Scalar>(objective: &Objective<T>) -> Option<impl Fn(&Row<'_, T>) -> T + use<T>> {
+    let Loss::Lifted(loss) = objective.loss else { return None };
+    Some(move |row: &Row<'_, T>| loss.ln_sum(row.negatives().map(|j| row.distances[j])))
 }
 
 /// Terms of one anchor with all its positives and negatives, and its pull on every sample.
 ///
-/// `sums` holds [`row_sum`] of every anchor.
+/// `sums` holds [`row_sum`] of every anchor, and nothing where the loss has none.
 pub(crate) fn row_terms<T: Scalar>(
     objective: &Objective<T>,
     x: Embeddings<'_, T>,

@@ -3,13 +3,15 @@
 //! Without a device the tests print why they were skipped; with `REQUIRE_GPU=1` they fail instead. The binary needs
 //! nothing beside it and may be carried to a machine that has one.
 
+mod batches;
 mod bench;
 // The list that `nearfar doctor` runs, compiled in here: it needs the core alone, and so this binary too.
 #[allow(unreachable_pub, reason = "public where it lives")]
 #[path = "../../../cli/src/checkup.rs"]
 mod checkup;
+mod draws;
 mod layers;
-mod metric;
+mod losses;
 mod products;
 mod rows;
 mod search;
