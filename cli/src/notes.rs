@@ -3,7 +3,7 @@
 use crate::config::Config;
 
 /// What each key means. Names that a value may have are those of the option of the same meaning.
-const NOTES: [(&str, &str); 54] = [
+const NOTES: [(&str, &str); 55] = [
     ("seed", "of every random number"),
     ("data.source", "kana, or a path"),
     ("data.validation", "share of the training classes held out for validation, where the data do not say"),
@@ -20,6 +20,7 @@ const NOTES: [(&str, &str); 54] = [
     ("model.dim", "numbers in an embedding, D"),
     ("model.hidden", "widths of the hidden layers of an mlp"),
     ("model.channels", "channels of the blocks of a cnn"),
+    ("model.depth", "convolutions in each of these blocks"),
     (
         "model.views",
         "views of a picture whose mean is its embedding: 1, 5 or 9; 0: 5 of small pictures, else 1",

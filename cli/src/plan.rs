@@ -119,6 +119,10 @@ pub fn check_beside(config: &Config, mistakes: Vec<String>) -> Result<()> {
             errors.size(name, size, 1);
         }
     }
+    errors.size("model.depth", model.depth, 1);
+    errors.check(model.channels.len().saturating_mul(model.depth) <= LAYERS_MAX, || {
+        format!("model.channels x model.depth is above {LAYERS_MAX} layers")
+    });
     errors.check(model.views == 0 || views::COUNTS.contains(&model.views), || {
         format!("model.views = {} is none of 0, 1, 5 and 9", model.views)
     });
@@ -268,7 +272,9 @@ pub fn build_sampler<T: Scalar>(sampler: &SamplerConfig, ambient: usize, alpha: 
 pub fn architecture(model: &ModelConfig, [height, width, channels]: [usize; 3]) -> Result<Architecture> {
     let input = InputShape { height, width, channels };
     let architecture = match model.kind {
-        ModelKind::Cnn if height > 1 && width > 1 => Architecture::cnn(input, &model.channels, model.dim)?,
+        ModelKind::Cnn if height > 1 && width > 1 => {
+            Architecture::cnn(input, &model.channels, model.depth, model.dim)?
+        }
         ModelKind::Cnn | ModelKind::Mlp => Architecture::mlp(input, &model.hidden, model.dim)?,
     };
     model::ensure_buildable(&architecture)?;
@@ -312,6 +318,19 @@ mod tests {
         for recipe in [Recipe::Best, Recipe::Paper] {
             check(&Config::recipe(recipe)).unwrap();
         }
+    }
+
+    #[test]
+    fn convolutions_are_counted_over_all_blocks() {
+        let mistake = |blocks, depth| {
+            let mut config = Config::recipe(Recipe::Best);
+            config.model.channels = vec![8; blocks];
+            config.model.depth = depth;
+            check(&config).map_or_else(|error| error.to_string(), |()| String::new())
+        };
+        assert_eq!(mistake(3, 2), "");
+        assert!(mistake(3, 0).contains("model.depth = 0 is not within 1"));
+        assert!(mistake(3, 17).contains("model.channels x model.depth is above 50 layers"));
     }
 
     #[test]

@@ -42,6 +42,7 @@ impl Config {
                 dim: 128,
                 hidden: vec![512, 256],
                 channels: vec![32, 64, 128],
+                depth: 1,
                 views: 0,
                 whiten: 2.0,
             },

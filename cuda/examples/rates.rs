@@ -274,5 +274,5 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         rates.metric(count, dim)?;
     }
     rates.network("mlp", Architecture::mlp(image(28), &[512, 256], 128)?, 120, 5)?;
-    rates.network("cnn", Architecture::cnn(image(28), &[32, 64, 128], 128)?, 120, 5)
+    rates.network("cnn", Architecture::cnn(image(28), &[32, 64, 128], 1, 128)?, 120, 5)
 }

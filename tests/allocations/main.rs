@@ -41,7 +41,7 @@ fn a_training_step_allocates_nothing() {
     let input = InputShape { height: 28, width: 28, channels: 1 };
     let fast = Fast::new(1).unwrap();
     for architecture in
-        [Architecture::mlp(input, &[64, 32], 16).unwrap(), Architecture::cnn(input, &[8, 16], 16).unwrap()]
+        [Architecture::mlp(input, &[64, 32], 16).unwrap(), Architecture::cnn(input, &[8, 16], 2, 16).unwrap()]
     {
         let batch = 24;
         let x: Vec<f32> = (0..batch * input.len()).map(|i| ((i * 37) % 101) as f32 / 50.0 - 1.0).collect();

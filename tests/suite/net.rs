@@ -37,7 +37,7 @@ fn back<T: Scalar>(values: &[T]) -> Vec<f64> {
 /// A network whose parameters are those of the vectors.
 fn started<'b, T: Scalar, B: Backend<T>>(backend: &'b B, v: &Vectors) -> Network<'b, T, B> {
     let input = InputShape { height: v.side, width: v.side, channels: 2 };
-    let architecture = Architecture::cnn(input, &[5, 3], v.dim).unwrap();
+    let architecture = Architecture::cnn(input, &[5, 3], 1, v.dim).unwrap();
     let mut network = Network::new(backend, architecture, v.batch, 0).unwrap();
     let mut tensors: BTreeMap<String, Tensor<T>> =
         network.tensors(false).unwrap().into_iter().map(|t| (t.name.clone(), t)).collect();
@@ -166,7 +166,7 @@ fn differences<B: Backend<f64>>(
 #[test]
 fn a_network_is_a_function_of_its_seed_and_not_of_the_threads() {
     let input = InputShape { height: 28, width: 28, channels: 1 };
-    let architecture = Architecture::cnn(input, &[8, 16], 16).unwrap();
+    let architecture = Architecture::cnn(input, &[8, 16], 1, 16).unwrap();
     let x: Vec<f32> = (0..32 * 784).map(|i| ((i * 37) % 101) as f32 / 50.0 - 1.0).collect();
     let run = |threads: usize, seed: u64| {
         let fast = Fast::new(threads).unwrap();
@@ -191,7 +191,7 @@ fn a_whitened_network_embeds_as_the_map_does_behind_it() {
     let x: Vec<f64> = (0..count * input.len()).map(|i| key.normals(0, i as u32)[0]).collect();
     let labels: Vec<u32> = (0..count as u32).map(|i| i / 3).collect();
     let mut network =
-        Network::new(&Reference, Architecture::cnn(input, &[4], dim).unwrap(), count, 1).unwrap();
+        Network::new(&Reference, Architecture::cnn(input, &[4], 1, dim).unwrap(), count, 1).unwrap();
     let before = network.infer(&x, count).unwrap().clone();
     let whitening =
         Whitening::fit(Embeddings::new(&before, dim).unwrap(), &labels, 0.5).unwrap().expect("they scatter");

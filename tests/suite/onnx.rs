@@ -90,7 +90,7 @@ fn every_layer_gives_what_the_network_gives() {
     compare(&chain, 3);
     compare(&Architecture::mlp(image(1, 1, 7), &[6, 5], 4).unwrap(), 4);
     compare(&Architecture::mlp(image(5, 4, 3), &[6], 4).unwrap(), 2);
-    compare(&Architecture::cnn(image(9, 7, 1), &[4, 6], 5).unwrap(), 3);
+    compare(&Architecture::cnn(image(9, 7, 1), &[4, 6], 2, 5).unwrap(), 3);
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn views_of_a_picture_are_part_of_the_graph() {
     let input = InputShape { height: 6, width: 5, channels: 2 };
     let (count, dim) = (3, 4);
     for views in [5, 9] {
-        let model = drawn(&Architecture::cnn(input, &[3], dim).unwrap(), views);
+        let model = drawn(&Architecture::cnn(input, &[3], 1, dim).unwrap(), views);
         let graph = decode(&onnx::encode(&model).unwrap());
         let key = Key::new(6, Stream::Init, 0);
         let raw: Vec<f32> =
@@ -152,7 +152,7 @@ fn layers_may_stand_anywhere() {
 #[test]
 fn initialisers_have_the_names_sizes_and_numbers_of_the_model() {
     let input = InputShape { height: 8, width: 8, channels: 2 };
-    let model = drawn(&Architecture::cnn(input, &[3], 4).unwrap(), 1);
+    let model = drawn(&Architecture::cnn(input, &[3], 1, 4).unwrap(), 1);
     let bytes = onnx::encode(&model).unwrap();
     assert_eq!(bytes, onnx::encode(&model).unwrap());
     let graph = decode(&bytes);

@@ -79,6 +79,8 @@ pub struct ModelConfig {
     pub hidden: Vec<usize>,
     /// Channels of the blocks of a cnn.
     pub channels: Vec<usize>,
+    /// Convolutions in each of these blocks; the last one is pooled.
+    pub depth: usize,
     /// Views of a picture whose mean is its embedding outside training: 1, 5 or 9; 0 chooses by the size of pictures.
     pub views: usize,
     /// Shrinkage of the whitening within classes after training; 0 leaves the network as it was trained.

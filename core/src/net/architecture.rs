@@ -153,14 +153,33 @@ impl Architecture {
         Self::new(input, layers)
     }
 
-    /// Blocks of convolution, pooling, norm and ReLU, then a linear map of all pixels to `dim`, and normalisation.
+    /// Blocks of `depth` convolutions (1 at least), each with norm and ReLU and the last one pooled; then a linear map of
+    /// all pixels to `dim`, and normalisation.
     ///
-    /// Pooling stands first: it commutes with the ReLU, and with the norm up to the statistics that the norm takes;
-    /// both then touch a quarter of the numbers. A block whose image is smaller than 4x4 does not pool.
-    pub fn cnn(input: InputShape, channels: &[usize], dim: usize) -> Result<Self, ArchitectureError> {
+    /// Pooling stands before norm and ReLU: it commutes with the ReLU, and with the norm up to the statistics that the norm
+    /// takes; both then touch a quarter of the numbers. A block whose image is smaller than 4x4 does not pool.
+    ///
+    /// ```
+    /// use nearfar_core::net::{Architecture, InputShape};
+    /// let input = InputShape { height: 28, width: 28, channels: 1 };
+    /// let cnn = Architecture::cnn(input, &[8, 16], 2, 32)?;
+    /// // Four convolutions, each with its norm's scale and shift; 7 x 7 pixels are left of 28 x 28.
+    /// let convolutions = 9 * (8 + 8 * 8 + 8 * 16 + 16 * 16) + 2 * (8 + 8 + 16 + 16);
+    /// assert_eq!(cnn.parameter_count(), convolutions + 7 * 7 * 16 * 32 + 32);
+    /// # Ok::<(), nearfar_core::net::ArchitectureError>(())
+    /// ```
+    pub fn cnn(
+        input: InputShape,
+        channels: &[usize],
+        depth: usize,
+        dim: usize,
+    ) -> Result<Self, ArchitectureError> {
         let mut layers = Vec::new();
         let (mut height, mut width) = (input.height, input.width);
         for &outputs in channels {
+            for _ in 1..depth {
+                layers.extend([LayerSpec::Conv { outputs }, LayerSpec::Norm, LayerSpec::Relu]);
+            }
             layers.push(LayerSpec::Conv { outputs });
             if height >= 4 && width >= 4 {
                 layers.push(LayerSpec::MaxPool);
@@ -204,7 +223,7 @@ impl Architecture {
     /// let input = InputShape { height: 28, width: 28, channels: 1 };
     /// let mlp = Architecture::mlp(input, &[512], 128)?;
     /// assert_eq!(mlp.training_multiply_adds(), 2 * 784 * 512 + 3 * 512 * 128);
-    /// let cnn = Architecture::cnn(input, &[8], 16)?; // pooled to 14 x 14
+    /// let cnn = Architecture::cnn(input, &[8], 1, 16)?; // pooled to 14 x 14
     /// assert_eq!(cnn.training_multiply_adds(), 2 * 784 * 9 * 8 + 3 * 14 * 14 * 8 * 16);
     /// # Ok::<(), nearfar_core::net::ArchitectureError>(())
     /// ```
