@@ -256,5 +256,8 @@ fn metric<B: Backend<f32>>(backend: &B) -> Result<Named, B::Error> {
     list.push(("match_ranks", places.collect()));
     let nearest = backend.nearest(dim, 4, search, None)?;
     list.push(("nearest", nearest.iter().map(|&i| i as f32).collect()));
+    let rows = bench.take(&embeddings, count * dim)?;
+    let distances = backend.listed_distances(dim, 4, &rows, &rows, &nearest);
+    list.push(("listed_distances", distances.iter().map(|&squared| squared as f32).collect()));
     Ok(list)
 }

@@ -58,6 +58,8 @@ pub enum Stream {
     Bootstrap = 10,
     /// Points that are simulated for a figure: item = point, index = number.
     Simulation = 11,
+    /// Candidates in the sample of a search: item = stretch of candidates. No result depends on it.
+    Search = 12,
 }
 
 /// The place of a random number: a seed, what it is for, and the step.

@@ -307,6 +307,17 @@ macro_rules! host_backend {
             ) -> Result<Vec<u32>, BatchError> {
                 Ok(self.run(|| self.rows().nearest(dim, k, queries, candidates)))
             }
+
+            fn listed_distances(
+                &self,
+                dim: usize,
+                k: usize,
+                queries: &[T],
+                candidates: &[T],
+                lists: &[u32],
+            ) -> Vec<f64> {
+                self.run(|| self.rows().listed_distances(dim, k, queries, candidates, lists))
+            }
         }
     };
 }

@@ -290,4 +290,18 @@ pub trait Backend<T: Scalar> {
         queries: SearchView<'_, Self::Buffer>,
         candidates: Option<SearchView<'_, Self::Buffer>>,
     ) -> Result<Vec<u32>, Self::Error>;
+
+    /// Squared distances of each query to the candidates on its list of `k` indices, from the differences, in double
+    /// precision; `[queries][k]`. Rows are in host memory and stay there: each is looked at too rarely to be worth a
+    /// way to a device.
+    fn listed_distances(
+        &self,
+        dim: usize,
+        k: usize,
+        queries: &[T],
+        candidates: &[T],
+        lists: &[u32],
+    ) -> Vec<f64> {
+        rows::listed_distances(dim, k, queries, candidates, lists)
+    }
 }

@@ -57,6 +57,42 @@ pub(super) trait RowSource {
     {
         nearest(self, dim, k, queries, candidates)
     }
+
+    /// As [`Backend::listed_distances`](super::Backend::listed_distances).
+    fn listed_distances<T: Scalar>(
+        &self,
+        dim: usize,
+        k: usize,
+        queries: &[T],
+        candidates: &[T],
+        lists: &[u32],
+    ) -> Vec<f64> {
+        listed_distances(dim, k, queries, candidates, lists)
+    }
+}
+
+pub(super) fn listed_distances<T: Scalar>(
+    dim: usize,
+    k: usize,
+    queries: &[T],
+    candidates: &[T],
+    lists: &[u32],
+) -> Vec<f64> {
+    let mut distances = vec![0.0; lists.len()];
+    let asked = queries.chunks_exact(dim).zip(lists.chunks_exact(k));
+    for ((x, list), distances) in asked.zip(distances.chunks_exact_mut(k)) {
+        listed(x, candidates, list, distances);
+    }
+    distances
+}
+
+/// One query and its list.
+#[inline(always)]
+pub(super) fn listed<T: Scalar>(x: &[T], candidates: &[T], list: &[u32], distances: &mut [f64]) {
+    for (distance, &j) in distances.iter_mut().zip(list) {
+        let y = &candidates[j as usize * x.len()..][..x.len()];
+        *distance = distance::squared_distance_double(x, y);
+    }
 }
 
 pub(super) fn normalize<T: Scalar>(count: usize, dim: usize, z: &[T], x: &mut [T]) -> Result<(), BatchError> {

@@ -9,6 +9,7 @@
 use alloc::vec::Vec;
 
 use super::retrieval::{rank_row, tie_slack};
+use crate::distance::squared_distance_double;
 use crate::kernel::{Backend, MatchRanks, SearchView};
 
 /// Squared lengths, beside 0, whose products neither overflow nor vanish in single precision.
@@ -19,6 +20,9 @@ const SPARE: usize = 8;
 
 /// Indices that are listed at once, 32 MB.
 const LISTED: usize = 1 << 23;
+
+/// Distances that are computed anew at once, 2 MB.
+const JUDGED: usize = 1 << 18;
 
 /// Rows of numbers with the class of each.
 #[derive(Clone, Copy, Debug)]
@@ -89,54 +93,69 @@ fn match_ranks_by<B: Backend<f32>>(
         false => f64::INFINITY,
     };
 
-    let judged = |query: usize| Judged {
-        label: queries.labels[query],
-        itself: itself.then_some(query),
-        row: queries.row(dim, query),
-        among,
-        matches: matches[query],
-        depth: depth.max(matches[query]),
+    let all = buffer_of(among.rows)?;
+    let search = SearchView { embeddings: &all, labels: among.labels, count: total };
+    // Queries with as many matches side by side, since each part is listed to one depth; and those of a class, since
+    // their lists name much the same candidates, whose rows then are in a cache.
+    let mut order: Vec<usize> = (0..count).collect();
+    order.sort_by_key(|&query| (matches[query], queries.labels[query]));
+    let rows_of = |part: &[usize]| -> Vec<f32> {
+        part.iter().flat_map(|&query| queries.row(dim, query)).copied().collect()
+    };
+    let (mut found, mut place) = (MatchRanks::default(), alloc::vec![0; count]);
+    // A few queries with their rows, and for each the list of its nearest `k`, which are `complete` or not.
+    let mut judge = |k: usize, part: &[usize], rows: &[f32], lists: &[u32], complete: bool| {
+        let distances = backend.listed_distances(dim, k, rows, among.rows, lists);
+        for (&query, (list, distances)) in
+            part.iter().zip(lists.chunks_exact(k).zip(distances.chunks_exact(k)))
+        {
+            place[query] = found.count();
+            let judged = Judged {
+                label: queries.labels[query],
+                itself: itself.then_some(query),
+                row: queries.row(dim, query),
+                among,
+                matches: matches[query],
+                depth: depth.max(matches[query]),
+            };
+            judged.push(list, distances, complete, rounding * (squares[query] + most), &mut found);
+        }
     };
 
     // All at once among themselves: each product then serves both its ends.
     let most_matches = matches.iter().copied().max().unwrap_or(0);
     let k = (depth.max(most_matches) + SPARE).min(total.saturating_sub(1));
     if itself && k > 0 && count.saturating_mul(k) <= listed {
-        let all = buffer_of(among.rows)?;
-        let search = SearchView { embeddings: &all, labels: among.labels, count: total };
         let lists = backend.nearest(dim, k, search, None)?;
-        let mut ranks = MatchRanks::default();
-        for (query, list) in lists.chunks_exact(k).enumerate() {
-            let judged = judged(query);
-            judged.push(list, k + 1 == total, rounding * (squares[query] + most), &mut ranks);
+        for part in order.chunks((JUDGED / k).max(1)) {
+            let lists: Vec<u32> = part.iter().flat_map(|&query| &lists[query * k..][..k]).copied().collect();
+            judge(k, part, &rows_of(part), &lists, k + 1 == total);
         }
-        return Ok(ranks);
+        return Ok(in_order(&found, &place));
     }
 
-    // Queries with as many matches side by side, since each part is listed to one depth.
-    let mut order: Vec<usize> = (0..count).collect();
-    order.sort_by_key(|&query| matches[query]);
-    let all = buffer_of(among.rows)?;
-    let search = SearchView { embeddings: &all, labels: among.labels, count: total };
-    let (mut found, mut place) = (MatchRanks::default(), alloc::vec![0; count]);
     let mut rest = &order[..];
     while let Some(&last) = rest.last() {
         // From the most demanding down: no part lists deeper than its first query needs.
         let k = (depth.max(matches[last]) + SPARE + usize::from(itself)).min(total);
         let (others, part) = rest.split_at(rest.len().saturating_sub((listed / k.max(1)).max(1)));
         rest = others;
-        let rows: Vec<f32> = part.iter().flat_map(|&query| queries.row(dim, query)).copied().collect();
+        let rows = rows_of(part);
         let labels: Vec<u32> = part.iter().map(|&query| queries.labels[query]).collect();
         let asked = SearchView { embeddings: &buffer_of(&rows)?, labels: &labels, count: part.len() };
         let lists = backend.nearest(dim, k, asked, Some(search))?;
-        for (&query, list) in part.iter().zip(lists.chunks_exact(k.max(1))) {
-            place[query] = found.count();
-            judged(query).push(list, k == total, rounding * (squares[query] + most), &mut found);
-        }
+        let at_once = (JUDGED / k).max(1);
+        let parts = part.chunks(at_once).zip(rows.chunks(at_once * dim)).zip(lists.chunks(at_once * k));
+        parts.for_each(|((part, rows), lists)| judge(k, part, rows, lists, k == total));
     }
+    Ok(in_order(&found, &place))
+}
+
+/// The queries of `found` as `place` has them.
+fn in_order(found: &MatchRanks, place: &[usize]) -> MatchRanks {
     let mut ranks = MatchRanks::default();
-    place.iter().for_each(|&at| ranks.push_from(&found, at));
-    Ok(ranks)
+    place.iter().for_each(|&at| ranks.push_from(found, at));
+    ranks
 }
 
 /// Number of matches of each query.
@@ -162,14 +181,14 @@ struct Judged<'a> {
 
 impl Judged<'_> {
     /// Adds the places of this query to `ranks`. `list` are its nearest candidates, or `all` of them, by distances whose
-    /// squares are off by at most `rounding`.
-    fn push(&self, list: &[u32], all: bool, rounding: f64, ranks: &mut MatchRanks) {
+    /// squares are off by at most `rounding`; `distances` are the squared ones in double precision.
+    fn push(&self, list: &[u32], distances: &[f64], all: bool, rounding: f64, ranks: &mut MatchRanks) {
         if self.matches == 0 {
             return ranks.push(0, []);
         }
-        let listed = || list.iter().map(|&j| j as usize).filter(|&j| Some(j) != self.itself);
-        let distances: Vec<f64> = listed().map(|j| self.squared(j)).collect();
-        let labels: Vec<u32> = listed().map(|j| self.among.labels[j]).collect();
+        let listed = list.iter().zip(distances).filter(|(j, _)| Some(**j as usize) != self.itself);
+        let (labels, distances): (Vec<u32>, Vec<f64>) =
+            listed.map(|(&j, &distance)| (self.among.labels[j as usize], distance)).unzip();
         let horizon = match all {
             true => f64::INFINITY,
             false => distances.iter().fold(0.0, |most, &d| f64::max(most, d)) - 2.0 * rounding,
@@ -184,30 +203,13 @@ impl Judged<'_> {
             rank_row(self.label, None, &labels, &distances, self.depth, &mut found);
         } else {
             let count = self.among.labels.len();
-            let distances: Vec<f64> = (0..count).map(|j| self.squared(j)).collect();
+            let dim = self.row.len();
+            let distance = |j| squared_distance_double(self.row, self.among.row(dim, j));
+            let distances: Vec<f64> = (0..count).map(distance).collect();
             rank_row(self.label, self.itself, self.among.labels, &distances, self.depth, &mut found);
         }
         let places = found.places(0).take_while(|&place| place as usize <= self.depth);
         ranks.push(self.matches as u32, places);
-    }
-
-    /// Squared distance to a candidate: of f32 the differences are exact in f64 but for the last bit.
-    fn squared(&self, j: usize) -> f64 {
-        const LANES: usize = 8;
-        let (xs, x_rest) = self.row.as_chunks::<LANES>();
-        let (ys, y_rest) = self.among.row(self.row.len(), j).as_chunks::<LANES>();
-        let term = |x: f32, y: f32| {
-            let difference = f64::from(x) - f64::from(y);
-            difference * difference
-        };
-        let mut lanes = [0.0; LANES];
-        for (x, y) in xs.iter().zip(ys) {
-            for lane in 0..LANES {
-                lanes[lane] += term(x[lane], y[lane]);
-            }
-        }
-        let rest: f64 = x_rest.iter().zip(y_rest).map(|(&x, &y)| term(x, y)).sum();
-        lanes.iter().sum::<f64>() + rest
     }
 }
 
@@ -280,7 +282,7 @@ mod tests {
         let among = Labeled { rows: &rows, labels: &labels };
         let judged = Judged { label: 0, itself: Some(0), row: &rows[..1], among, matches: 1, depth: 4 };
         let mut ranks = MatchRanks::default();
-        judged.push(&[0, 1, 2, 3], false, 1e-5, &mut ranks);
+        judged.push(&[0, 1, 2, 3], &[0.0, 1.0, 4.0, 9.0], false, 1e-5, &mut ranks);
         assert_eq!(ranks.places(0).collect::<Vec<_>>(), [4]);
     }
 }

@@ -7,6 +7,7 @@ mod filter;
 mod general;
 mod lanes;
 mod linear;
+mod listed;
 mod norm;
 mod optim;
 mod patch;
@@ -226,9 +227,6 @@ impl RowSource for Rows {
         candidates: Option<SearchView<'_, Vec<T>>>,
     ) -> Vec<u32> {
         let streamed = || {
-            if k > search::MOST_NEAREST {
-                return None;
-            }
             let asked = search::Set::new(single(dim, queries)?, self.set)?;
             let among = match candidates {
                 Some(among) => Some(search::Set::new(single(dim, among)?, self.set)?),
@@ -237,6 +235,17 @@ impl RowSource for Rows {
             Some(search::nearest(k, &asked, among.as_ref()))
         };
         streamed().unwrap_or_else(|| rows::nearest(self, dim, k, queries, candidates))
+    }
+
+    fn listed_distances<T: Scalar>(
+        &self,
+        dim: usize,
+        k: usize,
+        queries: &[T],
+        candidates: &[T],
+        lists: &[u32],
+    ) -> Vec<f64> {
+        listed::listed_distances(self.set, dim, k, queries, candidates, lists)
     }
 }
 

@@ -27,11 +27,12 @@ use crate::batch::Embeddings;
 use crate::distance::{dot, squared_distance, squared_from_product};
 use tile::{TILE_MULTIPLE, TileShape, any, lanes, many_registers, pack, products};
 
-pub(super) use nearest::{MOST_NEAREST, nearest};
+pub(super) use nearest::nearest;
 pub(super) use ranks::match_ranks;
 
-/// Rows of a block: a block of rows and one of columns (at dimension 128) fit the second-level cache together.
-const BLOCK: usize = 10 * TILE_MULTIPLE;
+/// Rows of a block: a block of rows and one of columns (at dimension 128) fill little more than half of a second-level
+/// cache of 512 KB, so that what the collectors touch has room beside them.
+const BLOCK: usize = 6 * TILE_MULTIPLE;
 
 /// Squared lengths for which the bound on rounding holds: their products neither overflow nor underflow. 0 is fine too.
 const SQUARES: core::ops::RangeInclusive<f32> = 1e-28..=1e36;
@@ -66,6 +67,12 @@ impl<'a> Set<'a> {
         let (strips, panels) =
             (pack(rows.as_slice(), rows.dim(), shape.rows), pack(rows.as_slice(), rows.dim(), shape.columns));
         Some(Self { rows, squares, reduced, strips, panels, shape, instructions })
+    }
+
+    /// Some of its rows (or of those of a set like it), as a set of their own.
+    fn like<'b>(&self, rows: &'b [f32]) -> Set<'b> {
+        let rows = Embeddings::new(rows, self.rows.dim()).expect("whole rows");
+        Set::new(rows, self.instructions).expect("rows whose lengths were looked at")
     }
 
     fn count(&self) -> usize {
@@ -170,68 +177,89 @@ impl<C: Collector> Sweep<'_, C> {
         let width = VECTORS * S::F32_LANES;
         let column_count = (self.columns.count() - self.first_column).min(BLOCK);
         let minus_two = simd.splat_f32s(-2.0);
-        for row in (0..self.row_count).step_by(ROWS) {
-            let strip = self.rows.strip((self.first_row + row) / ROWS);
-            let mut squares = [simd.splat_f32s(0.0); ROWS];
-            for r in 0..ROWS {
-                squares[r] = simd.splat_f32s(self.rows.reduced[self.first_row + row + r]);
-            }
-            for column in (0..column_count).step_by(width) {
+        // The panel stays in the first-level cache while strips, which are narrower, pass.
+        for column in (0..column_count).step_by(width) {
+            let panel = self.columns.panel((self.first_column + column) / width);
+            let others = S::as_simd_f32s(&self.columns.reduced[self.first_column + column..][..width]).0;
+            for row in (0..self.row_count).step_by(ROWS) {
                 if matches!(self.ends, Ends::Same(_)) && column + width <= row + 1 {
-                    continue; // every column of the tile stands at or before each row: seen from the other end
+                    break; // every column of the tile stands at or before each row: seen from the other end
                 }
-                let sums = products::<S, ROWS, VECTORS>(
-                    simd,
-                    strip,
-                    self.columns.panel((self.first_column + column) / width),
-                );
-                let others = S::as_simd_f32s(&self.columns.reduced[self.first_column + column..][..width]).0;
+                let strip = self.rows.strip((self.first_row + row) / ROWS);
+                let sums = products::<S, ROWS, VECTORS>(simd, strip, panel);
+                let squares = &self.rows.reduced[self.first_row + row..][..ROWS];
+                let (row_bounds, column_bounds) = self.ends.bounds();
+                let row_bounds = &row_bounds[row..][..ROWS];
+                let column_bounds = S::as_simd_f32s(&column_bounds[column..][..width]).0;
+                // Bit r: somebody in row r of the tile is within a bound.
+                let mut found = 0_u32;
                 for r in 0..ROWS {
-                    let (row_bounds, column_bounds) = self.ends.bounds();
-                    let bound = simd.splat_f32s(row_bounds[row + r]);
-                    let bounds = S::as_simd_f32s(&column_bounds[column..][..width]).0;
-                    let mut values = [minus_two; VECTORS];
-                    let mut found = false;
+                    let bound = simd.splat_f32s(row_bounds[r]);
+                    let mut within = [simd.less_than_f32s(bound, bound); VECTORS];
                     for v in 0..VECTORS {
-                        values[v] =
-                            simd.mul_add_f32s(minus_two, sums[r][v], simd.add_f32s(squares[r], others[v]));
-                        let within = simd.less_than_or_equal_f32s(values[v], simd.max_f32s(bound, bounds[v]));
-                        found |= any::<S>(within);
+                        let lengths = simd.add_f32s(simd.splat_f32s(squares[r]), others[v]);
+                        let value = simd.mul_add_f32s(minus_two, sums[r][v], lengths);
+                        within[v] =
+                            simd.less_than_or_equal_f32s(value, simd.max_f32s(bound, column_bounds[v]));
                     }
-                    if found {
-                        self.look(
-                            row + r,
-                            column,
-                            lanes::<S, VECTORS>(&values),
-                            lanes::<S, VECTORS>(&sums[r]),
-                        );
-                    }
+                    found |= u32::from(any::<S, VECTORS>(simd, within)) << r;
+                }
+                if found != 0 {
+                    let products = sums;
+                    self.look(row, column, found, lanes::<S, ROWS, VECTORS>(&products), width);
                 }
             }
         }
     }
 
-    /// Looks singly at the pairs of one row with the columns from `first` on.
+    /// Looks at the rows of a tile that `found` names, one bit each; `products` are those of the tile.
     #[inline(never)]
-    fn look(&mut self, row: usize, first: usize, values: &[f32], products: &[f32]) {
+    fn look(&mut self, row: usize, column: usize, mut found: u32, products: &[f32], width: usize) {
+        while found != 0 {
+            let r = found.trailing_zeros() as usize;
+            found &= found - 1;
+            self.look_at_row(row + r, column, &products[r * width..][..width]);
+        }
+    }
+
+    /// Looks singly at the pairs of one row with the columns from `first` on.
+    fn look_at_row(&mut self, row: usize, first: usize, products: &[f32]) {
         let same = matches!(self.ends, Ends::Same(_));
-        for (lane, (&value, &product)) in values.iter().zip(products).enumerate() {
-            let column = first + lane;
-            let (row_bounds, column_bounds) = self.ends.bounds();
-            let (row_bound, column_bound) = (row_bounds[row], column_bounds[column]);
-            if !(value <= row_bound || value <= column_bound) || same && column <= row {
-                continue;
+        let (row_bounds, column_bounds) = self.ends.bounds();
+        let (length, bound) = (self.rows.reduced[self.first_row + row], row_bounds[row]);
+        let columns = self.columns.reduced[self.first_column + first..].iter().zip(&column_bounds[first..]);
+        // A byte a lane, eight of them to be looked at together: most are 0.
+        let mut hits = [0_u8; TILE_MULTIPLE];
+        for ((hit, product), (other, column_bound)) in hits.iter_mut().zip(products).zip(columns) {
+            let value = length + other - 2.0 * product;
+            *hit = u8::from((value <= bound) | (value <= *column_bound));
+        }
+        for (at, hits) in (0..).step_by(8).zip(hits.as_chunks::<8>().0) {
+            let mut hits = u64::from_le_bytes(*hits);
+            while hits != 0 {
+                let lane = at + hits.trailing_zeros() as usize / 8;
+                hits &= hits - 1;
+                if !same || row < first + lane {
+                    self.offer(row, first + lane, products[lane]);
+                }
             }
-            let (i, j) = (self.first_row + row, self.first_column + column);
-            let squared = self.rows.squared(i, self.columns, j, product);
-            if squared <= row_bound {
-                self.ends.rows().offer(row, j, squared);
-            }
-            if squared <= column_bound
-                && let Some(columns) = self.ends.columns()
-            {
-                columns.offer(column, i, squared);
-            }
+        }
+    }
+
+    /// Offers a pair to those of its ends in whose bounds it is.
+    #[inline]
+    fn offer(&mut self, row: usize, column: usize, product: f32) {
+        let (i, j) = (self.first_row + row, self.first_column + column);
+        let squared = self.rows.squared(i, self.columns, j, product);
+        let (row_bounds, column_bounds) = self.ends.bounds();
+        let (row_bound, column_bound) = (row_bounds[row], column_bounds[column]);
+        if squared <= row_bound {
+            self.ends.rows().offer(row, j, squared);
+        }
+        if squared <= column_bound
+            && let Some(columns) = self.ends.columns()
+        {
+            columns.offer(column, i, squared);
         }
     }
 }

@@ -1,32 +1,91 @@
 //! The k nearest candidates of each query.
+//!
+//! What comes within a query's bound is put down in no order; where its place is full, the k nearest of it stay and the
+//! bound falls to the last of them. So a candidate costs the same for any k.
+//!
+//! The first bound of a large k is a guess from a sample of the candidates: the t-th nearest of one in [`SHARE`]. Of
+//! the k nearest the sample holds about `c = k / SHARE`; with `t = c + 3 sqrt(c) + 1` its t-th nearest lies behind them
+//! for all but some queries in a thousand. A query that ends with k candidates has thereby proved its guess; the
+//! others are searched again without one. (A query that is in the sample itself has one candidate less there, and is
+//! a little less likely to be right.)
 
 use rayon::prelude::*;
 
 use super::{BLOCK, Collector, Set, TILE_MULTIPLE, sweep_pairs, sweep_rows};
+use crate::rng::{Key, Stream};
 
-/// The largest k that is kept in order as candidates come; more are better sorted at once.
-pub(in super::super) const MOST_NEAREST: usize = 256;
+/// Of so many candidates one is in the sample: more would cost more products than they save candidates.
+const SHARE: usize = 32;
 
-/// The k best of each query of a block so far, in order.
+/// From this k on a guess is worth its sample.
+const LEAST_GUESSED: usize = 32;
+
+/// The nearest of each query of a block so far.
 struct Block {
     k: usize,
+    /// Numbers that a query has room for.
+    room: usize,
     bounds: Vec<f32>,
-    /// `[query][k]`: the bits of the squared distance, which order as it does, above the index.
+    /// Of each query, the key beyond which nothing is wanted.
+    last: Vec<u64>,
+    /// How many of its keys each query has.
+    filled: Vec<usize>,
+    /// `[query][room]`.
     keys: Vec<u64>,
 }
 
-/// Farther than everything.
-const NOBODY: u64 = ((f32::INFINITY.to_bits() as u64) << 32) | u32::MAX as u64;
+/// The key of a candidate: the bits of its squared distance, which order as it does, above its index.
+fn key(squared: f32, candidate: u32) -> u64 {
+    (u64::from(squared.to_bits()) << 32) | u64::from(candidate)
+}
+
+fn squared_of(key: u64) -> f32 {
+    f32::from_bits((key >> 32) as u32)
+}
 
 impl Block {
-    fn new(queries: usize, k: usize) -> Self {
-        let mut bounds = vec![f32::INFINITY; queries];
+    /// `bounds` are the first ones; infinite where there are none.
+    fn new(queries: usize, k: usize, bounds: Option<Vec<f32>>) -> Self {
+        let mut bounds = bounds.unwrap_or_else(|| vec![f32::INFINITY; queries]);
+        let last = bounds.iter().map(|&bound| key(bound, u32::MAX)).collect();
         bounds.resize(queries.next_multiple_of(TILE_MULTIPLE), f32::NEG_INFINITY);
-        Self { k, bounds, keys: vec![NOBODY; queries * k] }
+        let room = 2 * k;
+        Self { k, room, bounds, last, filled: vec![0; queries], keys: vec![0; queries * room] }
     }
 
-    fn indices(&self) -> Vec<u32> {
-        self.keys.iter().map(|&key| key as u32).collect()
+    /// The keys of a query so far, in no order.
+    fn keys(&mut self, query: usize) -> &mut [u64] {
+        &mut self.keys[query * self.room..][..self.filled[query]]
+    }
+
+    /// Squared distances of the k-th nearest of each query; infinite where fewer came.
+    fn farthest(mut self) -> Vec<f32> {
+        let k = self.k;
+        let kth = |keys: &mut [u64]| match keys.len() < k {
+            true => f32::INFINITY,
+            false => squared_of(*keys.select_nth_unstable(k - 1).1),
+        };
+        (0..self.filled.len()).map(|query| kth(self.keys(query))).collect()
+    }
+
+    /// Writes the k nearest of each query to `lists` (`[query][k]`), nearest first; returns the queries to whom fewer
+    /// came.
+    fn finish(mut self, lists: &mut [u32]) -> Vec<usize> {
+        let k = self.k;
+        let mut open = Vec::new();
+        for (query, list) in lists.chunks_exact_mut(k).enumerate() {
+            let keys = self.keys(query);
+            if keys.len() < k {
+                open.push(query);
+                continue;
+            }
+            if keys.len() > k {
+                keys.select_nth_unstable(k - 1);
+            }
+            keys[..k].sort_unstable();
+            list.iter_mut().zip(keys).for_each(|(index, &mut key)| *index = key as u32);
+        }
+        open
     }
 }
 
@@ -35,42 +94,129 @@ impl Collector for Block {
         &self.bounds
     }
 
+    #[inline]
     fn offer(&mut self, query: usize, candidate: usize, squared: f32) {
-        let best = &mut self.keys[query * self.k..][..self.k];
-        let key = (u64::from(squared.to_bits()) << 32) | candidate as u64;
-        let at = best.partition_point(|&other| other < key);
-        if at < best.len() {
-            best[at..].rotate_right(1);
-            best[at] = key;
-            self.bounds[query] = f32::from_bits((best[best.len() - 1] >> 32) as u32);
+        let key = key(squared, candidate as u32);
+        if key > self.last[query] {
+            return;
+        }
+        let at = self.filled[query];
+        self.keys[query * self.room + at] = key;
+        self.filled[query] = at + 1;
+        if at + 1 == self.room {
+            let k = self.k;
+            let last = *self.keys(query).select_nth_unstable(k - 1).1;
+            self.filled[query] = k;
+            self.last[query] = last;
+            self.bounds[query] = squared_of(last);
         }
     }
 }
 
-/// As [`Backend::nearest`](crate::kernel::Backend::nearest), `k` from 1 to [`MOST_NEAREST`]; without `among` the
-/// queries are searched among each other. Memory beyond the sets: 8 k bytes a query.
+/// Some of `count` candidates, drawn without regard to their order: one of each [`SHARE`] that stand side by side.
+fn sample(count: usize) -> impl Iterator<Item = usize> {
+    let key = Key::new(0, Stream::Search, 0);
+    (0..count / SHARE).map(move |at| at * SHARE + key.below(at as u32, 0, SHARE))
+}
+
+/// The rank in the sample that is the guess for `k`, if one is worth its sample.
+fn guessed(k: usize, count: usize) -> Option<usize> {
+    let expected = k as f32 / SHARE as f32;
+    let rank = (expected + 3.0 * expected.sqrt() + 1.0).ceil() as usize;
+    (k >= LEAST_GUESSED && count >= 2 * rank * SHARE).then_some(rank)
+}
+
+/// As [`Backend::nearest`](crate::kernel::Backend::nearest); without `among` the queries are searched among each
+/// other. Memory beyond the sets: 16 k bytes a query, or those of the queries at hand where there are `among`.
 pub(in super::super) fn nearest(k: usize, queries: &Set<'_>, among: Option<&Set<'_>>) -> Vec<u32> {
-    let size = |first: usize| (queries.count() - first).min(BLOCK);
-    let Some(among) = among else {
-        let k = k.min(queries.count().saturating_sub(1));
-        if k == 0 {
-            return Vec::new();
-        }
-        let blocks = queries.blocks().map(|first| Block::new(size(first), k)).collect();
-        return sweep_pairs(queries, blocks).iter().flat_map(Block::indices).collect();
-    };
-    let k = k.min(among.count());
-    if k == 0 {
-        return Vec::new();
+    let (candidates, itself) = (among.unwrap_or(queries), among.is_none());
+    let k = k.min(candidates.count().saturating_sub(usize::from(itself)));
+    let Some(rank) = guessed(k, candidates.count()) else { return search(k, queries, among, None).0 };
+    let rows: Vec<f32> =
+        sample(candidates.count()).flat_map(|row| candidates.rows.row(row)).copied().collect();
+    let (mut lists, open) = search(k, queries, among, Some((rank, &candidates.like(&rows))));
+    if open.is_empty() {
+        return lists;
     }
+    // Held against all candidates, a query meets itself.
+    let rows: Vec<f32> = open.iter().flat_map(|&query| queries.rows.row(query)).copied().collect();
+    let most = k + usize::from(itself);
+    let (again, _) = search(most, &queries.like(&rows), Some(candidates), None);
+    for (&query, found) in open.iter().zip(again.chunks_exact(most)) {
+        let others = found.iter().filter(|&&index| !itself || index as usize != query);
+        lists[query * k..][..k].iter_mut().zip(others).for_each(|(index, &found)| *index = found);
+    }
+    lists
+}
+
+/// The lists of all queries, and the queries whose guess was too near; guesses are the `rank`-th nearest of a sample.
+fn search(
+    k: usize,
+    queries: &Set<'_>,
+    among: Option<&Set<'_>>,
+    guess: Option<(usize, &Set<'_>)>,
+) -> (Vec<u32>, Vec<usize>) {
+    let mut lists = vec![0; queries.count() * k];
+    if k == 0 {
+        return (lists, Vec::new());
+    }
+    let size = |first: usize| (queries.count() - first).min(BLOCK);
+    let block = |first: usize| {
+        let bounds = guess.map(|(rank, sample)| {
+            let mut block = Block::new(size(first), rank, None);
+            sweep_rows(queries, first, size(first), sample, &mut block);
+            block.farthest()
+        });
+        Block::new(size(first), k, bounds)
+    };
     let firsts: Vec<usize> = queries.blocks().collect();
-    let blocks: Vec<Vec<u32>> = firsts
-        .into_par_iter()
-        .map(|first| {
-            let mut block = Block::new(size(first), k);
-            sweep_rows(queries, first, size(first), among, &mut block);
-            block.indices()
-        })
-        .collect();
-    blocks.concat()
+    let parts = lists.par_chunks_mut(BLOCK * k);
+    let open: Vec<Vec<usize>> = match among {
+        None => {
+            let blocks = sweep_pairs(queries, firsts.par_iter().map(|&first| block(first)).collect());
+            blocks.into_par_iter().zip(parts).map(|(block, part)| block.finish(part)).collect()
+        }
+        Some(among) => {
+            let one = |(&first, part): (&usize, &mut [u32])| {
+                let mut block = block(first);
+                sweep_rows(queries, first, size(first), among, &mut block);
+                block.finish(part)
+            };
+            firsts.par_iter().zip(parts).map(one).collect()
+        }
+    };
+    let open =
+        firsts.iter().zip(open).flat_map(|(first, open)| open.into_iter().map(move |query| first + query));
+    (lists, open.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::Embeddings;
+    use crate::kernel::fast::InstructionSet;
+    use crate::metric::retrieval::nearest_row;
+
+    #[test]
+    fn a_guess_that_was_too_near_is_found_out_and_its_query_searched_again() {
+        // Just what is in the sample lies apart from all others: of those points six neighbours are found at once
+        // among what was sampled, so that their guess has no room for the others.
+        let (count, k) = (2048, 40);
+        let drawn: Vec<usize> = sample(count).collect();
+        let x: Vec<f32> = (0..count)
+            .map(|i| (i * 7 % count) as f32 / 4096.0 + if drawn.contains(&i) { 0.0 } else { 8.0 })
+            .collect();
+        let set = Set::new(Embeddings::new(&x, 1).unwrap(), InstructionSet::best()).unwrap();
+        let rank = guessed(k, count).unwrap();
+        let sampled: Vec<f32> = drawn.iter().map(|&i| x[i]).collect();
+        for among in [None, Some(&set)] {
+            let (_, open) = search(k, &set, among, Some((rank, &set.like(&sampled))));
+            assert_eq!(open, drawn);
+            let lists = nearest(k, &set, among);
+            for (query, list) in lists.chunks_exact(k).enumerate() {
+                let squared: Vec<f32> = x.iter().map(|y| (x[query] - y) * (x[query] - y)).collect();
+                assert_eq!(list, nearest_row(k, among.is_none().then_some(query), &squared), "query {query}");
+            }
+        }
+    }
 }

@@ -177,8 +177,9 @@ impl Measure<'_> {
             let end = classes.map(|class| class.end).max().unwrap_or(0);
             for panel in start / width..end.div_ceil(width) {
                 let sums = products::<S, ROWS, VECTORS>(simd, strip, self.among.panel(panel));
+                let sums = lanes::<S, ROWS, VECTORS>(&sums);
                 for (r, query) in rows.clone().enumerate() {
-                    let sums = lanes::<S, VECTORS>(&sums[r]);
+                    let sums = &sums[r * width..][..width];
                     let class = &block.classes[query];
                     for j in class.start.max(panel * width)..class.end.min((panel + 1) * width) {
                         let i = block.first + query;

@@ -70,16 +70,22 @@ pub(super) fn products<S: Simd, const ROWS: usize, const VECTORS: usize>(
     chains::<f32, S, ROWS, VECTORS>(simd, 0..strip.len(), |k, r| strip[k][r], |k| panel[k], zeros)
 }
 
-/// The numbers of one row of a tile.
+/// The numbers of a tile, row after row.
 #[inline(always)]
-pub(super) fn lanes<S: Simd, const VECTORS: usize>(row: &[S::f32s; VECTORS]) -> &[f32] {
-    pulp::bytemuck::cast_slice(row)
+pub(super) fn lanes<S: Simd, const ROWS: usize, const VECTORS: usize>(
+    tile: &[[S::f32s; VECTORS]; ROWS],
+) -> &[f32] {
+    pulp::bytemuck::cast_slice(tile.as_flattened())
 }
 
-/// Whether any lane of the mask is set.
+/// Whether any lane of any of the masks is set.
 #[inline(always)]
-pub(super) fn any<S: Simd>(mask: S::m32s) -> bool {
-    pulp::bytemuck::bytes_of(&mask).iter().fold(0, |all, byte| all | byte) != 0
+pub(super) fn any<S: Simd, const VECTORS: usize>(simd: S, masks: [S::m32s; VECTORS]) -> bool {
+    let mut all = masks[0];
+    for v in 1..VECTORS {
+        all = simd.or_m32s(all, masks[v]);
+    }
+    pulp::bytemuck::bytes_of(&all).iter().fold(0, |all, byte| all | byte) != 0
 }
 
 #[cfg(test)]
@@ -96,15 +102,9 @@ mod tests {
         #[inline(always)]
         fn with_simd<S: Simd>(self, simd: S) -> Vec<f32> {
             if many_registers::<S>() {
-                products::<S, 8, 3>(simd, self.strip, self.panel)
-                    .iter()
-                    .flat_map(|row| lanes::<S, 3>(row).to_vec())
-                    .collect()
+                lanes::<S, 8, 3>(&products::<S, 8, 3>(simd, self.strip, self.panel)).to_vec()
             } else {
-                products::<S, 6, 2>(simd, self.strip, self.panel)
-                    .iter()
-                    .flat_map(|row| lanes::<S, 2>(row).to_vec())
-                    .collect()
+                lanes::<S, 6, 2>(&products::<S, 6, 2>(simd, self.strip, self.panel)).to_vec()
             }
         }
     }
