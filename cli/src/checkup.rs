@@ -1,7 +1,8 @@
 //! Every operation of a backend against another on the same small inputs, in single precision.
 
 use nearfar_core::kernel::{
-    AdamStep, Backend, BatchView, ConvShape, LinearShape, NormShape, PoolShape, SearchView, SgdStep,
+    AdamStep, Backend, Batch, BatchView, ConvShape, HostBatch, LinearShape, NormShape, PoolShape, SearchView,
+    SgdStep,
 };
 use nearfar_core::{
     Cap, Draw, EmptyRow, FarCut, Key, Loss, Margin, Objective, Reduction, Sampler, Stream, Weighting,
@@ -81,7 +82,7 @@ impl<B: Backend<f32>> Bench<'_, B> {
 type Named = Vec<(&'static str, Vec<f32>)>;
 
 fn results<B: Backend<f32>>(backend: &B) -> Result<Named, B::Error> {
-    let mut list = vec![("copy", copied(backend)?)];
+    let mut list = vec![("copy", copied(backend)?), ("upload_batch", uploaded(backend)?)];
     list.extend(layers(backend)?);
     list.extend(optimizers(backend)?);
     list.extend(metric(backend)?);
@@ -94,6 +95,19 @@ fn copied<B: Backend<f32>>(backend: &B) -> Result<Vec<f32>, B::Error> {
     let (from, mut to) = (bench.put(&numbers(16, 90))?, bench.put(&numbers(17, 70))?);
     backend.copy(&from, 13, &mut to, 5, 50)?;
     bench.take(&to, 70)
+}
+
+/// A batch of five samples with a memory of two rows behind it.
+fn uploaded<B: Backend<f32>>(backend: &B) -> Result<Vec<f32>, B::Error> {
+    let bench = Bench { backend };
+    let (inputs, betas, mut there) = (numbers(18, 35), numbers(19, 5), None);
+    let host = HostBatch { inputs: &inputs, labels: &[3, 9, 3, 9, 9, 3, 4], anchors: 5, betas: &betas };
+    let batch = backend.upload_batch(host, &mut there)?;
+    let embeddings = &bench.put(&numbers(20, 7 * 4))?;
+    let Batch { labels, betas, .. } = batch;
+    let view = BatchView { embeddings, labels, betas, anchors: 5, count: 7, dim: 4 };
+    let pairs = backend.negative_moments(view)?.pairs;
+    Ok([bench.take(&batch.inputs, 35)?, bench.take(betas, 5)?, vec![pairs as f32]].concat())
 }
 
 fn layers<B: Backend<f32>>(backend: &B) -> Result<Named, B::Error> {

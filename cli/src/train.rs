@@ -1,7 +1,7 @@
 //! The training loop: batch, embed, choose negatives, loss, and back; as in the paper, one step at a time.
 
 use anyhow::{Context, Result, bail};
-use nearfar_core::kernel::{Backend, BatchView};
+use nearfar_core::kernel::{self, Backend, BatchView, HostBatch};
 use nearfar_core::net::{Network, Optimizer, Schedule, Tensor};
 use nearfar_core::{
     Boundary, BoundaryStep, Composer, Draw, DrawReport, Embeddings, Key, Loss, LossReport, Memory, Objective,
@@ -42,7 +42,8 @@ struct BatchState<B: Backend<f32>> {
     seen: Vec<u32>,
     inputs: Vec<f32>,
     betas: Vec<f32>,
-    device_betas: B::Buffer,
+    /// What the backend has of these.
+    there: Option<kernel::Batch<B::Buffer, B::Indices>>,
     draws: B::Draws,
     /// Pairs that the exact boundary is fitted to.
     observed: B::Draws,
@@ -108,7 +109,7 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
                 seen: Vec::new(),
                 inputs: Vec::new(),
                 betas: Vec::new(),
-                device_betas: backend.zeros(capacity)?,
+                there: None,
                 draws: B::Draws::default(),
                 observed: B::Draws::default(),
                 dx: backend.zeros(capacity * dim)?,
@@ -139,22 +140,26 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
         let Self { backend, batch, network, memory, .. } = self;
         let (anchors, dim) = (batch.samples.len(), network.architecture().dim());
         self.boundary.of(&batch.anchors, &mut batch.betas);
-        backend.upload(&batch.betas, &mut batch.device_betas)?;
+        batch.memory = memory.as_ref().map(|memory| remembered(memory, step));
+        let used = memory.as_mut().filter(|_| step >= self.config.memory.warmup);
+        if let Some(memory) = &used {
+            batch.seen.extend(memory.labels());
+        }
+        let (inputs, labels, betas) = (&batch.inputs[..], &batch.seen[..], &batch.betas[..]);
+        let host = HostBatch { inputs, labels, anchors, betas };
+        let kernel::Batch { inputs, labels, betas } = backend.upload_batch(host, &mut batch.there)?;
 
-        let mut embeddings = network.forward(&batch.inputs, anchors).with_context(|| {
+        let mut embeddings = network.forward(inputs, anchors).with_context(|| {
             let rate = self.config.optimizer.rate;
             format!(
                 "the embedding has collapsed or diverged at step {step}: lower optimizer.rate (now {rate})"
             )
         })?;
-        batch.memory = memory.as_ref().map(|memory| remembered(memory, step));
-        if let Some(memory) = memory.as_mut().filter(|_| step >= self.config.memory.warmup) {
-            batch.seen.extend(memory.labels());
+        if let Some(memory) = used {
             embeddings = memory.join(embeddings, anchors)?;
         }
-        let labels = backend.indices(&batch.seen)?;
-        let (count, betas) = (batch.seen.len(), &batch.device_betas);
-        let view = BatchView { embeddings, labels: &labels, betas, anchors, count, dim };
+        let count = batch.seen.len();
+        let view = BatchView { embeddings, labels, betas, anchors, count, dim };
         let (objective, dimension) =
             follow_dimension(self.config, &self.objective, || backend.negative_moments(view))?;
         let key = Key::new(self.config.seed, Stream::Negatives, step);
@@ -174,7 +179,7 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
         }
         batch.objective = objective;
 
-        network.backward(&batch.dx)?;
+        network.backward(inputs, &batch.dx)?;
         let rate = self.schedule.rate_at(step);
         network.update(self.optimizer, rate, step)?;
         loss.loss += self.move_boundary(&loss, dim)?;

@@ -1,8 +1,8 @@
 //! The seam of `nearfar-core`, each operation handed to the inherent one of the same name.
 
 use nearfar_core::kernel::{
-    AdamStep, Backend, BatchView, ConvShape, LinearShape, MatchRanks, NegativeMoments, NormShape, PoolShape,
-    SearchView, SgdStep,
+    AdamStep, Backend, Batch, BatchView, ConvShape, HostBatch, LinearShape, MatchRanks, NegativeMoments,
+    NormShape, PoolShape, SearchView, SgdStep,
 };
 use nearfar_core::{Draw, DrawReport, Key, LossReport, Objective};
 
@@ -46,6 +46,14 @@ impl Backend<f32> for Cuda {
 
     fn indices(&self, host: &[u32]) -> Result<Indices, Error> {
         self.indices(host)
+    }
+
+    fn upload_batch<'t>(
+        &self,
+        batch: HostBatch<'_, f32>,
+        there: &'t mut Option<Batch<Buffer, Indices>>,
+    ) -> Result<&'t Batch<Buffer, Indices>, Error> {
+        self.upload_batch(batch, there)
     }
 
     fn linear(

@@ -94,14 +94,15 @@ fn ten_steps(config: &Config) {
     }
 }
 
-/// All that a step of the paper's recipe copies, as drawn in docs/CUDA.md: a batch of `count` samples of `size`
-/// numbers up, and of the `held` rows of a memory their classes alone; reports and the gradients of the boundaries down.
+/// All that a step of the paper's recipe copies, as drawn in docs/CUDA.md: in one copy a batch of `count` samples of
+/// `size` numbers, and of the `held` rows of a memory their classes alone; reports and the gradients of the boundaries
+/// down.
 fn step_traffic(count: u64, held: u64, size: usize) -> Traffic {
     let seen = count + held;
     let [inputs, labels, groups, betas] = [4 * count * size as u64, 4 * seen, 6 * 4 * seen, 4 * count];
     let [row_without_direction, draw_report, loss_report, beta_gradients] = [4, 6 * 8, 4 * 8, 4 * count];
     Traffic {
-        uploads: 4,
+        uploads: 1,
         uploaded: inputs + labels + groups + betas,
         downloads: 4,
         downloaded: row_without_direction + draw_report + loss_report + beta_gradients,

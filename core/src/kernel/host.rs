@@ -46,6 +46,18 @@ macro_rules! host_backend {
                 Ok(host.to_vec())
             }
 
+            fn upload_batch<'t>(
+                &self,
+                batch: HostBatch<'_, T>,
+                there: &'t mut Option<Batch<Vec<T>, Vec<u32>>>,
+            ) -> Result<&'t Batch<Vec<T>, Vec<u32>>, BatchError> {
+                let there = there.get_or_insert_default();
+                batch.inputs.clone_into(&mut there.inputs);
+                batch.labels.clone_into(&mut there.labels);
+                batch.betas.clone_into(&mut there.betas);
+                Ok(there)
+            }
+
             fn linear(
                 &self,
                 shape: LinearShape,

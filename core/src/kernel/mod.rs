@@ -26,7 +26,8 @@ use crate::sample::{Draw, DrawReport};
 
 pub use places::MatchRanks;
 pub use shapes::{
-    AdamStep, BatchView, ConvShape, LinearShape, NegativeMoments, NormShape, PoolShape, SearchView, SgdStep,
+    AdamStep, Batch, BatchView, ConvShape, HostBatch, LinearShape, NegativeMoments, NormShape, PoolShape,
+    SearchView, SgdStep,
 };
 
 /// The batched operations of training and evaluation.
@@ -65,6 +66,13 @@ pub trait Backend<T: Scalar> {
     ) -> Result<(), Self::Error>;
     /// Indices with the values of `host`.
     fn indices(&self, host: &[u32]) -> Result<Self::Indices, Self::Error>;
+    /// Brings all that a step needs of its batch to `there`, in one copy where the backend has memory of its own. What
+    /// `there` held is over, and its memory is used again.
+    fn upload_batch<'t>(
+        &self,
+        batch: HostBatch<'_, T>,
+        there: &'t mut Option<Batch<Self::Buffer, Self::Indices>>,
+    ) -> Result<&'t Batch<Self::Buffer, Self::Indices>, Self::Error>;
 
     // ---- layers: forward, and backward to inputs and parameters. Gradients are written, not added.
 

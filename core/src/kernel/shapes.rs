@@ -104,6 +104,41 @@ pub struct SgdStep<T> {
     pub decay: T,
 }
 
+/// A batch in host memory, as a step sends it to a backend. Any of its arrays may be empty.
+///
+/// ```
+/// use nearfar_core::kernel::{Backend, HostBatch, scalar::Reference};
+/// // Two samples of two numbers; of a memory behind them one row of another class.
+/// let host = HostBatch { inputs: &[0.1, 0.2, 0.3, 0.4], labels: &[7, 7, 8], anchors: 2, betas: &[1.2, 1.1] };
+/// let mut there = None;
+/// let batch = Reference.upload_batch(host, &mut there)?;
+/// assert_eq!((&batch.inputs[..], &batch.betas[..]), (host.inputs, host.betas));
+/// # Ok::<(), nearfar_core::BatchError>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct HostBatch<'a, T> {
+    /// What goes into the network, `[anchors, size]`.
+    pub inputs: &'a [T],
+    /// Class of each row that the step sees, `[count]`: of the batch, and behind it of a memory.
+    pub labels: &'a [u32],
+    /// Samples of the batch, N.
+    pub anchors: usize,
+    /// Boundary of each anchor, `[anchors]`.
+    pub betas: &'a [T],
+}
+
+/// A batch where a backend keeps it: the arrays of a [`HostBatch`]. The backend may hold them as parts of one, so they
+/// are there to be read.
+#[derive(Clone, Debug, Default)]
+pub struct Batch<B, I> {
+    /// What goes into the network.
+    pub inputs: B,
+    /// Class of each row that the step sees.
+    pub labels: I,
+    /// Boundary of each anchor.
+    pub betas: B,
+}
+
 /// The embeddings of a batch on a backend, with their labels and the boundary of each anchor; and behind them, if there
 /// is one, the embeddings of a memory.
 ///
