@@ -5,8 +5,8 @@ use nearfar_core::kernel::{
     SgdStep,
 };
 use nearfar_core::{
-    Cap, Draw, EmptyRow, FarCut, Key, Loss, Margin, Objective, Reduction, Sampler, Stream, Weighting,
-    normalize_row,
+    BoundaryShape, BoundaryStep, Cap, Draw, EmptyRow, FarCut, Key, Loss, Margin, Objective, Reduction,
+    Sampler, Stream, Weighting, normalize_row,
 };
 
 /// One operation, and how far the two backends are apart on it.
@@ -86,6 +86,7 @@ fn results<B: Backend<f32>>(backend: &B) -> Result<Named, B::Error> {
     list.extend(layers(backend)?);
     list.extend(optimizers(backend)?);
     list.extend(metric(backend)?);
+    list.extend(boundaries(backend)?);
     Ok(list)
 }
 
@@ -101,7 +102,8 @@ fn copied<B: Backend<f32>>(backend: &B) -> Result<Vec<f32>, B::Error> {
 fn uploaded<B: Backend<f32>>(backend: &B) -> Result<Vec<f32>, B::Error> {
     let bench = Bench { backend };
     let (inputs, betas, mut there) = (numbers(18, 35), numbers(19, 5), None);
-    let host = HostBatch { inputs: &inputs, labels: &[3, 9, 3, 9, 9, 3, 4], anchors: 5, betas: &betas };
+    let host =
+        HostBatch { inputs: &inputs, labels: &[3, 9, 3, 9, 9, 3, 4], anchors: 5, betas: &betas, parts: &[] };
     let batch = backend.upload_batch(host, &mut there)?;
     let embeddings = &bench.put(&numbers(20, 7 * 4))?;
     let Batch { labels, betas, .. } = batch;
@@ -208,6 +210,24 @@ fn optimizers<B: Backend<f32>>(backend: &B) -> Result<Named, B::Error> {
     let adam = bench.take(&w, 50)?;
     backend.sgd(SgdStep { rate: 0.01, momentum: 0.9, decay: 0.1 }, 50, &mut w, &g, &mut first)?;
     Ok(vec![("adam", adam), ("sgd", bench.take(&w, 50)?)])
+}
+
+/// Boundaries of ten anchors of three classes, two of them of one image, and two steps.
+fn boundaries<B: Backend<f32>>(backend: &B) -> Result<Named, B::Error> {
+    let (bench, shape) = (Bench { backend }, BoundaryShape { classes: 3, images: 20 });
+    let parts: Vec<(u32, u32)> = (0..10).map(|i| (i % 3, 2 * (i % 9))).collect();
+    let (host, mut there) = (HostBatch { anchors: 10, parts: &parts, ..HostBatch::default() }, None);
+    let parts = &backend.upload_batch(host, &mut there)?.parts;
+    let (mut state, mut betas) = (bench.put(&numbers(21, 48))?, backend.zeros(10)?);
+    backend.boundaries(shape, 10, parts, &state, &mut betas)?;
+    let dbetas = bench.put(&numbers(22, 10))?;
+    let step = BoundaryStep { rate: 0.1, momentum: 0.9, nu: 0.05 };
+    let mut moved = Vec::new();
+    for _ in 0..2 {
+        moved.push(backend.boundary_step(shape, step, 10, parts, &dbetas, &mut state)?);
+        moved.extend(bench.take(&state, 48)?);
+    }
+    Ok(vec![("boundaries", bench.take(&betas, 10)?), ("boundary_step", moved)])
 }
 
 fn metric<B: Backend<f32>>(backend: &B) -> Result<Named, B::Error> {

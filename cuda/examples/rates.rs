@@ -203,8 +203,9 @@ impl Rates {
         let (mut dx, mut dbetas) = (self.cuda.zeros(count * dim)?, self.cuda.zeros(count)?);
         let (objective, optimizer, mut step) = (objective(dim), Optimizer::default(), 0);
         self.line(&format!("{name} step {count}"), operations, bytes, || {
-            let host = HostBatch { inputs: &input, labels: &labels, anchors: count, betas: &betas };
-            let Batch { inputs, labels, betas } = self.cuda.upload_batch(host, &mut there)?;
+            let host =
+                HostBatch { inputs: &input, labels: &labels, anchors: count, betas: &betas, parts: &[] };
+            let Batch { inputs, labels, betas, .. } = self.cuda.upload_batch(host, &mut there)?;
             let embeddings = network.forward(inputs, count)?;
             let batch = BatchView { embeddings, labels, betas, anchors: count, count, dim };
             self.cuda.draw(batch, &objective, Key::new(0, Stream::Negatives, step), &mut draws)?;

@@ -4,7 +4,7 @@ use nearfar_core::kernel::{
     AdamStep, Backend, Batch, BatchView, ConvShape, HostBatch, LinearShape, MatchRanks, NegativeMoments,
     NormShape, PoolShape, SearchView, SgdStep,
 };
-use nearfar_core::{Draw, DrawReport, Key, LossReport, Objective};
+use nearfar_core::{BoundaryShape, BoundaryStep, Draw, DrawReport, Key, LossReport, Objective};
 
 use crate::device::Cuda;
 use crate::draw::Draws;
@@ -234,6 +234,29 @@ impl Backend<f32> for Cuda {
         dbetas: &mut Buffer,
     ) -> Result<LossReport, Error> {
         self.loss(batch, objective, draws, dx, dbetas)
+    }
+
+    fn boundaries(
+        &self,
+        shape: BoundaryShape,
+        anchors: usize,
+        parts: &Indices,
+        state: &Buffer,
+        betas: &mut Buffer,
+    ) -> Result<(), Error> {
+        self.boundaries(shape, anchors, parts, state, betas)
+    }
+
+    fn boundary_step(
+        &self,
+        shape: BoundaryShape,
+        step: BoundaryStep<f32>,
+        anchors: usize,
+        parts: &Indices,
+        dbetas: &Buffer,
+        state: &mut Buffer,
+    ) -> Result<f32, Error> {
+        self.boundary_step(shape, step, anchors, parts, dbetas, state)
     }
 
     fn download_draws(&self, draws: &Draws) -> Result<Vec<Draw<f32>>, Error> {

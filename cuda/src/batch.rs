@@ -1,7 +1,7 @@
 //! All that a step needs of its batch, in one copy to the device.
 //!
 //! ```text
-//! words   inputs | labels | samples by class | boundaries        one array; each part is a range of it
+//! words   inputs | labels | samples by class | boundaries | parts of boundaries        one array; each part is a range of it
 //! ```
 //! Inputs come first: they are read four at a time, which asks for their place on 16 bytes and not for the others'.
 
@@ -22,8 +22,10 @@ impl Cuda {
         batch: HostBatch<'_, f32>,
         there: &'t mut Option<Batch<Buffer, Indices>>,
     ) -> Result<&'t Batch<Buffer, Indices>, Error> {
-        let HostBatch { inputs, labels, anchors, betas } = batch;
-        let classes = Laid::new(anchors, labels);
+        let HostBatch { inputs, labels, anchors, betas, parts } = batch;
+        // Without labels there are no classes to tell.
+        let grouped = anchors.min(labels.len());
+        let classes = Laid::new(grouped, labels);
         let bits = |v: &f32| v.to_bits();
         // What a panic left here is cleared like anything else.
         let mut packed = self.packed().lock().unwrap_or_else(PoisonError::into_inner);
@@ -32,9 +34,13 @@ impl Cuda {
         packed.extend(labels);
         packed.extend(&classes.all);
         packed.extend(betas.iter().map(bits));
+        packed.extend(parts.iter().flat_map(|&(class, image)| [class, image]));
 
-        // The parts of the last batch but one go, and the one left has the array to itself.
-        let old = there.take().and_then(|Batch { inputs, .. }| inputs.0.into_memory());
+        let old = there.take().and_then(|Batch { inputs, labels, betas, parts }| {
+            // The others go first: what is left has the array to itself.
+            drop((labels, betas, parts));
+            inputs.0.into_memory()
+        });
         let mut memory = match old.filter(|old| old.len() >= packed.len()) {
             Some(old) => old,
             None => self.allocate(packed.len())?,
@@ -48,7 +54,26 @@ impl Cuda {
         };
         let (inputs, labels_there) = (Buffer(next(inputs.len())), next(labels.len()));
         let groups = next(classes.all.len());
-        let labels = Indices::with_groups(labels_there, labels, classes.on_device(groups, anchors)?);
-        Ok(there.insert(Batch { inputs, labels, betas: Buffer(next(betas.len())) }))
+        let labels = Indices::with_groups(labels_there, labels, classes.on_device(groups, grouped)?);
+        let (betas, parts) = (Buffer(next(betas.len())), Indices::part(next(2 * parts.len())));
+        Ok(there.insert(Batch { inputs, labels, betas, parts }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::tests::device;
+
+    #[test]
+    fn the_memory_of_a_batch_is_that_of_the_one_before_it() {
+        let Some(cuda) = device() else { return };
+        let mut there = None;
+        // A batch that is smaller has room to spare; one that is larger needs an array of its own.
+        for (len, room) in [(40, 40), (9, 40), (40, 40), (41, 41), (1, 41)] {
+            let host = HostBatch { inputs: &vec![0.5; len], ..HostBatch::default() };
+            let batch = cuda.upload_batch(host, &mut there).unwrap();
+            assert_eq!((batch.inputs.0.len(), batch.inputs.0.memory_len()), (len, room));
+        }
     }
 }

@@ -206,12 +206,12 @@ impl Cuda {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use cudarc::driver::{DriverError, sys::CUresult};
 
     /// The device, or `None` after saying why there is none; with `REQUIRE_GPU=1` none is a failure.
-    fn device() -> Option<Cuda> {
+    pub(crate) fn device() -> Option<Cuda> {
         match Cuda::new(0) {
             Ok(cuda) => Some(cuda),
             Err(error) => {

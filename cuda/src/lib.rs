@@ -19,6 +19,7 @@
 
 mod backend;
 mod batch;
+mod boundary;
 mod conv;
 mod device;
 mod draw;

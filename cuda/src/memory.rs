@@ -40,6 +40,11 @@ pub struct Indices {
 }
 
 impl Indices {
+    /// Integers that only the device has.
+    pub(crate) fn part(device: Words) -> Self {
+        Self { device, host: None, groups: Mutex::default() }
+    }
+
     /// Labels that are on both sides, with their classes.
     pub(crate) fn with_groups(device: Words, host: &[u32], groups: Groups) -> Self {
         Self { device, host: Some(host.to_vec()), groups: Mutex::new(Some(Arc::new(groups))) }

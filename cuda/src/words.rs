@@ -30,6 +30,11 @@ impl Words {
         self.len
     }
 
+    #[cfg(test)]
+    pub(crate) fn memory_len(&self) -> usize {
+        self.memory.len()
+    }
+
     /// The array, if nobody else has a range of it.
     pub(crate) fn into_memory(self) -> Option<CudaSlice<u32>> {
         Arc::into_inner(self.memory)

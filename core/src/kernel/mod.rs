@@ -20,6 +20,7 @@ use alloc::vec::Vec;
 
 use crate::Scalar;
 use crate::batch::BatchError;
+use crate::boundary::{BoundaryShape, BoundaryStep};
 use crate::loss::{LossReport, Objective};
 use crate::rng::Key;
 use crate::sample::{Draw, DrawReport};
@@ -259,6 +260,29 @@ pub trait Backend<T: Scalar> {
         dx: &mut Self::Buffer,
         dbetas: &mut Self::Buffer,
     ) -> Result<LossReport, Self::Error>;
+
+    /// Boundary of each of `anchors` samples: beta0 and the parts of its class and of its image, which are `parts`.
+    /// `state` holds the parameters and behind them their velocities, `[2, parameters]`.
+    fn boundaries(
+        &self,
+        shape: BoundaryShape,
+        anchors: usize,
+        parts: &Self::Indices,
+        state: &Self::Buffer,
+        betas: &mut Self::Buffer,
+    ) -> Result<(), Self::Error>;
+    /// One step of the parameters against the gradients to the boundaries of the anchors, as
+    /// [`Boundary::step`](crate::Boundary::step): summed over the anchors that share a part, in their order. Returns the
+    /// penalty before it, `nu` times the sum of all parameters.
+    fn boundary_step(
+        &self,
+        shape: BoundaryShape,
+        step: BoundaryStep<T>,
+        anchors: usize,
+        parts: &Self::Indices,
+        dbetas: &Self::Buffer,
+        state: &mut Self::Buffer,
+    ) -> Result<T, Self::Error>;
 
     /// The drawn tuples, for reports and files.
     fn download_draws(&self, draws: &Self::Draws) -> Result<Vec<Draw<T>>, Self::Error>;

@@ -109,13 +109,14 @@ pub struct SgdStep<T> {
 /// ```
 /// use nearfar_core::kernel::{Backend, HostBatch, scalar::Reference};
 /// // Two samples of two numbers; of a memory behind them one row of another class.
-/// let host = HostBatch { inputs: &[0.1, 0.2, 0.3, 0.4], labels: &[7, 7, 8], anchors: 2, betas: &[1.2, 1.1] };
+/// let (inputs, labels, betas) = (&[0.1, 0.2, 0.3, 0.4], &[7, 7, 8], &[1.2, 1.1]);
+/// let host = HostBatch { inputs, labels, anchors: 2, betas, parts: &[] };
 /// let mut there = None;
 /// let batch = Reference.upload_batch(host, &mut there)?;
 /// assert_eq!((&batch.inputs[..], &batch.betas[..]), (host.inputs, host.betas));
 /// # Ok::<(), nearfar_core::BatchError>(())
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct HostBatch<'a, T> {
     /// What goes into the network, `[anchors, size]`.
     pub inputs: &'a [T],
@@ -123,8 +124,10 @@ pub struct HostBatch<'a, T> {
     pub labels: &'a [u32],
     /// Samples of the batch, N.
     pub anchors: usize,
-    /// Boundary of each anchor, `[anchors]`.
+    /// Boundary of each anchor, `[anchors]`, where the host has them.
     pub betas: &'a [T],
+    /// Class and image of each anchor, `[anchors]`, where the backend has the boundaries that are made of their parts.
+    pub parts: &'a [(u32, u32)],
 }
 
 /// A batch where a backend keeps it: the arrays of a [`HostBatch`]. The backend may hold them as parts of one, so they
@@ -137,6 +140,8 @@ pub struct Batch<B, I> {
     pub labels: I,
     /// Boundary of each anchor.
     pub betas: B,
+    /// Class and image of each anchor, one after the other: `[anchors, 2]`.
+    pub parts: I,
 }
 
 /// The embeddings of a batch on a backend, with their labels and the boundary of each anchor; and behind them, if there

@@ -91,11 +91,14 @@ fn a_batch_comes_in_one_copy_and_its_parts_keep_to_themselves() {
     for (seed, (anchors, count, size)) in (30..).zip([(20, 47, 5), (1, 1, 1), (33, 83, 7), (33, 83, 7)]) {
         let host = Batch::new(seed, count, 8, 4).of_anchors(anchors);
         let (inputs, labels, betas) = (&numbers(seed, anchors * size)[..], &host.labels[..], &host.betas[..]);
+        let parts = &(0..anchors as u32).map(|i| (i % 3, i)).collect::<Vec<_>>()[..];
         let x = up(&cuda, &host.x);
         let before = cuda.traffic();
-        let came = cuda.upload_batch(HostBatch { inputs, labels, anchors, betas }, &mut there).unwrap();
-        // Of each row its class, and six words of where the others of its class are.
-        let words = inputs.len() + 7 * count + anchors;
+        let came =
+            cuda.upload_batch(HostBatch { inputs, labels, anchors, betas, parts }, &mut there).unwrap();
+        // Of each row its class, and six words of where the others of its class are; of each anchor its boundary and
+        // two words of what that is made of.
+        let words = inputs.len() + 7 * count + 3 * anchors;
         let wanted = Traffic { uploads: 1, uploaded: 4 * words as u64, ..Traffic::default() };
         assert_eq!(cuda.traffic().since(before), wanted);
 
