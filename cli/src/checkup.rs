@@ -1,11 +1,12 @@
 //! Every operation of a backend against another on the same small inputs, in single precision.
 
 use nearfar_core::kernel::{
-    AdamStep, Backend, BatchView, ConvShape, LinearShape, NormShape, PoolShape, SearchView, SgdStep,
+    AdamStep, Backend, Batch, BatchView, ConvShape, HostBatch, LinearShape, NormShape, PoolShape, SearchView,
+    SgdStep,
 };
 use nearfar_core::{
-    Cap, Draw, EmptyRow, FarCut, Key, Loss, Margin, Objective, Reduction, Sampler, Stream, Weighting,
-    normalize_row,
+    BoundaryShape, BoundaryStep, Cap, Draw, EmptyRow, FarCut, Key, Loss, Margin, Objective, Reduction,
+    Sampler, Stream, Weighting, normalize_row,
 };
 
 /// One operation, and how far the two backends are apart on it.
@@ -81,10 +82,11 @@ impl<B: Backend<f32>> Bench<'_, B> {
 type Named = Vec<(&'static str, Vec<f32>)>;
 
 fn results<B: Backend<f32>>(backend: &B) -> Result<Named, B::Error> {
-    let mut list = vec![("copy", copied(backend)?)];
+    let mut list = vec![("copy", copied(backend)?), ("upload_batch", uploaded(backend)?)];
     list.extend(layers(backend)?);
     list.extend(optimizers(backend)?);
     list.extend(metric(backend)?);
+    list.extend(boundaries(backend)?);
     Ok(list)
 }
 
@@ -94,6 +96,20 @@ fn copied<B: Backend<f32>>(backend: &B) -> Result<Vec<f32>, B::Error> {
     let (from, mut to) = (bench.put(&numbers(16, 90))?, bench.put(&numbers(17, 70))?);
     backend.copy(&from, 13, &mut to, 5, 50)?;
     bench.take(&to, 70)
+}
+
+/// A batch of five samples with a memory of two rows behind it.
+fn uploaded<B: Backend<f32>>(backend: &B) -> Result<Vec<f32>, B::Error> {
+    let bench = Bench { backend };
+    let (inputs, betas, mut there) = (numbers(18, 35), numbers(19, 5), None);
+    let host =
+        HostBatch { inputs: &inputs, labels: &[3, 9, 3, 9, 9, 3, 4], anchors: 5, betas: &betas, parts: &[] };
+    let batch = backend.upload_batch(host, &mut there)?;
+    let embeddings = &bench.put(&numbers(20, 7 * 4))?;
+    let Batch { labels, betas, .. } = batch;
+    let view = BatchView { embeddings, labels, betas, anchors: 5, count: 7, dim: 4 };
+    let pairs = backend.negative_moments(view)?.pairs;
+    Ok([bench.take(&batch.inputs, 35)?, bench.take(betas, 5)?, vec![pairs as f32]].concat())
 }
 
 fn layers<B: Backend<f32>>(backend: &B) -> Result<Named, B::Error> {
@@ -194,6 +210,24 @@ fn optimizers<B: Backend<f32>>(backend: &B) -> Result<Named, B::Error> {
     let adam = bench.take(&w, 50)?;
     backend.sgd(SgdStep { rate: 0.01, momentum: 0.9, decay: 0.1 }, 50, &mut w, &g, &mut first)?;
     Ok(vec![("adam", adam), ("sgd", bench.take(&w, 50)?)])
+}
+
+/// Boundaries of ten anchors of three classes, two of them of one image, and two steps.
+fn boundaries<B: Backend<f32>>(backend: &B) -> Result<Named, B::Error> {
+    let (bench, shape) = (Bench { backend }, BoundaryShape { classes: 3, images: 20 });
+    let parts: Vec<(u32, u32)> = (0..10).map(|i| (i % 3, 2 * (i % 9))).collect();
+    let (host, mut there) = (HostBatch { anchors: 10, parts: &parts, ..HostBatch::default() }, None);
+    let parts = &backend.upload_batch(host, &mut there)?.parts;
+    let (mut state, mut betas) = (bench.put(&numbers(21, 48))?, backend.zeros(10)?);
+    backend.boundaries(shape, 10, parts, &state, &mut betas)?;
+    let dbetas = bench.put(&numbers(22, 10))?;
+    let step = BoundaryStep { rate: 0.1, momentum: 0.9, nu: 0.05 };
+    let mut moved = Vec::new();
+    for _ in 0..2 {
+        moved.push(backend.boundary_step(shape, step, 10, parts, &dbetas, &mut state)?);
+        moved.extend(bench.take(&state, 48)?);
+    }
+    Ok(vec![("boundaries", bench.take(&betas, 10)?), ("boundary_step", moved)])
 }
 
 fn metric<B: Backend<f32>>(backend: &B) -> Result<Named, B::Error> {

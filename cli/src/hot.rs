@@ -191,7 +191,7 @@ fn network(fast: &Fast, name: &'static str, architecture: &Architecture, rates: 
     let mut step = 0;
     let (median_us, peak_bytes) = time(|| {
         network.forward(&input, n)?;
-        network.backward(&dx)?;
+        network.backward(&input, &dx)?;
         network.update(optimizer, 1e-3, step)?;
         step += 1;
         Ok(())

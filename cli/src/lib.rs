@@ -5,6 +5,7 @@
 
 pub mod ablate;
 pub mod args;
+mod boundaries;
 pub mod calibration;
 mod chart;
 pub mod checkup;

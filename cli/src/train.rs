@@ -1,13 +1,14 @@
 //! The training loop: batch, embed, choose negatives, loss, and back; as in the paper, one step at a time.
 
 use anyhow::{Context, Result, bail};
-use nearfar_core::kernel::{Backend, BatchView};
+use nearfar_core::kernel::{self, Backend, BatchView, HostBatch};
 use nearfar_core::net::{Network, Optimizer, Schedule, Tensor};
 use nearfar_core::{
     Boundary, BoundaryStep, Composer, Draw, DrawReport, Embeddings, Key, Loss, LossReport, Memory, Objective,
     Penalty, Reduction, Stream, Whitening,
 };
 
+use crate::boundaries::Boundaries;
 use crate::config::{BoundaryMode, Config, Dimension, DimensionName, PenaltyKind};
 use crate::data::augment::Augmentation;
 use crate::data::feed::{Batch, Feed, Maker};
@@ -27,7 +28,7 @@ pub struct Trainer<'a, B: Backend<f32>> {
     schedule: Schedule,
     network: Network<'a, f32, B>,
     views: Views,
-    boundary: Boundary<f32>,
+    boundaries: Boundaries<'a, B>,
     /// Embeddings of earlier batches, where the run file asks for some.
     memory: Option<Memory<'a, f32, B>>,
     batch: BatchState<B>,
@@ -42,7 +43,8 @@ struct BatchState<B: Backend<f32>> {
     seen: Vec<u32>,
     inputs: Vec<f32>,
     betas: Vec<f32>,
-    device_betas: B::Buffer,
+    /// What the backend has of these.
+    there: Option<kernel::Batch<B::Buffer, B::Indices>>,
     draws: B::Draws,
     /// Pairs that the exact boundary is fitted to.
     observed: B::Draws,
@@ -93,22 +95,21 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
         let (capacity, dim) = (composer.capacity(), architecture.dim());
         let network =
             Network::new(backend, architecture, capacity.max(quality::at_once(samples.size())), config.seed)?;
-        let classes = if boundary.per_class { samples.classes.len() } else { 0 };
-        let images = if boundary.per_image { samples.count() } else { 0 };
+        let parts = [samples.classes.len(), samples.count()];
         let objective = plan::objective(&config.loss, &config.sampler, dim)?;
         let size = config.memory.size;
         let memory = if size > 0 { Some(Memory::new(backend, size, dim, capacity)?) } else { None };
         Ok(Self {
             optimizer: plan::optimizer(&config.optimizer),
             schedule: plan::schedule(&config.optimizer, &config.train),
-            boundary: Boundary::new(boundary.start as f32, classes, images),
+            boundaries: Boundaries::new(backend, boundary, parts, capacity)?,
             batch: BatchState {
                 samples: Vec::new(),
                 anchors: Vec::new(),
                 seen: Vec::new(),
                 inputs: Vec::new(),
                 betas: Vec::new(),
-                device_betas: backend.zeros(capacity)?,
+                there: None,
                 draws: B::Draws::default(),
                 observed: B::Draws::default(),
                 dx: backend.zeros(capacity * dim)?,
@@ -136,25 +137,29 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
     /// One step of the method. `step` counts from 0; with the seed it alone decides every random number.
     pub fn step(&mut self, step: u32) -> Result<StepReport> {
         self.compose(step)?;
-        let Self { backend, batch, network, memory, .. } = self;
+        let Self { backend, batch, network, memory, boundaries, .. } = self;
         let (anchors, dim) = (batch.samples.len(), network.architecture().dim());
-        self.boundary.of(&batch.anchors, &mut batch.betas);
-        backend.upload(&batch.betas, &mut batch.device_betas)?;
+        batch.memory = memory.as_ref().map(|memory| remembered(memory, step));
+        let used = memory.as_mut().filter(|_| step >= self.config.memory.warmup);
+        if let Some(memory) = &used {
+            batch.seen.extend(memory.labels());
+        }
+        let (betas, parts) = boundaries.sent(&batch.anchors, &mut batch.betas);
+        let host = HostBatch { inputs: &batch.inputs, labels: &batch.seen, anchors, betas, parts };
+        let there = backend.upload_batch(host, &mut batch.there)?;
+        let (inputs, labels, betas) = (&there.inputs, &there.labels, boundaries.of(there, anchors)?);
 
-        let mut embeddings = network.forward(&batch.inputs, anchors).with_context(|| {
+        let mut embeddings = network.forward(inputs, anchors).with_context(|| {
             let rate = self.config.optimizer.rate;
             format!(
                 "the embedding has collapsed or diverged at step {step}: lower optimizer.rate (now {rate})"
             )
         })?;
-        batch.memory = memory.as_ref().map(|memory| remembered(memory, step));
-        if let Some(memory) = memory.as_mut().filter(|_| step >= self.config.memory.warmup) {
-            batch.seen.extend(memory.labels());
+        if let Some(memory) = used {
             embeddings = memory.join(embeddings, anchors)?;
         }
-        let labels = backend.indices(&batch.seen)?;
-        let (count, betas) = (batch.seen.len(), &batch.device_betas);
-        let view = BatchView { embeddings, labels: &labels, betas, anchors, count, dim };
+        let count = batch.seen.len();
+        let view = BatchView { embeddings, labels, betas, anchors, count, dim };
         let (objective, dimension) =
             follow_dimension(self.config, &self.objective, || backend.negative_moments(view))?;
         let key = Key::new(self.config.seed, Stream::Negatives, step);
@@ -174,7 +179,7 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
         }
         batch.objective = objective;
 
-        network.backward(&batch.dx)?;
+        network.backward(inputs, &batch.dx)?;
         let rate = self.schedule.rate_at(step);
         network.update(self.optimizer, rate, step)?;
         loss.loss += self.move_boundary(&loss, dim)?;
@@ -203,27 +208,21 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
         }
         let nu = loss_config.nu as f32;
         let beside = if loss_config.penalty == PenaltyKind::Paper { nu } else { 0.0 };
-        let value = f64::from(self.boundary.penalty(beside));
         let rate = boundary.rate as f32;
-        match boundary.mode {
-            BoundaryMode::Fixed => {}
-            BoundaryMode::Gradient => {
-                let mut gradients = vec![0.0; self.batch.samples.len()];
-                self.backend.download(&self.batch.dbetas, &mut gradients)?;
-                let step = BoundaryStep { rate, momentum: boundary.momentum as f32, nu: beside };
-                self.boundary.step(&self.batch.anchors, &gradients, step);
-            }
-            BoundaryMode::Exact => {
-                let pairs = self.observed_pairs(dim)?;
-                let penalty = match loss_config.penalty {
-                    PenaltyKind::Batch => Penalty::PerTuple(nu),
-                    PenaltyKind::Paper => Penalty::Once(nu * self.divisor(&pairs)),
-                };
-                let alpha = loss_config.alpha as f32;
-                self.boundary.minimize(&self.batch.anchors, &pairs, alpha, penalty, rate);
-            }
+        let step = BoundaryStep { rate, momentum: boundary.momentum as f32, nu: beside };
+        let Some(there) = &self.batch.there else { return Ok(0.0) };
+        let anchors = self.batch.anchors.len();
+        let value = self.boundaries.step(there, &self.batch.dbetas, anchors, step)?;
+        if boundary.mode == BoundaryMode::Exact {
+            let pairs = self.observed_pairs(dim)?;
+            let penalty = match loss_config.penalty {
+                PenaltyKind::Batch => Penalty::PerTuple(nu),
+                PenaltyKind::Paper => Penalty::Once(nu * self.divisor(&pairs)),
+            };
+            let alpha = loss_config.alpha as f32;
+            self.boundaries.minimize(&self.batch.anchors, &pairs, alpha, penalty, rate);
         }
-        Ok(value)
+        Ok(f64::from(value))
     }
 
     /// What the boundary is fitted to: of each observed draw its positive and its negative pair, as (anchor,
@@ -259,16 +258,18 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
         let mut draws = self.backend.download_draws(&batch.draws)?;
         let mut embeddings = vec![0.0; batch.seen.len() * self.network.architecture().dim()];
         self.backend.download(self.rows(), &mut embeddings)?;
-        let remembered = batch.memory.map(|found| {
-            let seen = memory::Seen { embeddings: &embeddings, labels: &batch.seen, betas: &batch.betas };
-            Remembered { share: memory::share(&batch.objective, &seen, &draws), ..found }
+        let betas = || self.boundaries.last(self.backend, batch.anchors.len(), &batch.betas);
+        let remembered = batch.memory.map(|found| -> Result<_> {
+            let betas = betas()?;
+            let seen = memory::Seen { embeddings: &embeddings, labels: &batch.seen, betas: &betas };
+            Ok(Remembered { share: memory::share(&batch.objective, &seen, &draws), ..found })
         });
         if draws.is_empty() {
             // Nothing is drawn for the loss; what the boundary was fitted to is drawn by the same law.
             draws = self.backend.download_draws(&batch.observed)?;
         }
         let (anchors, labels) = (batch.samples.len(), batch.seen.clone());
-        Ok(BatchShot { anchors, embeddings, labels, memory: remembered, draws })
+        Ok(BatchShot { anchors, embeddings, labels, memory: remembered.transpose()?, draws })
     }
 
     /// The network.
@@ -288,10 +289,9 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
         self.views
     }
 
-    /// The boundary of the margin loss.
-    #[must_use]
-    pub fn boundary(&self) -> &Boundary<f32> {
-        &self.boundary
+    /// The boundary of the margin loss as it stands.
+    pub fn boundary(&self) -> Result<Boundary<f32>> {
+        self.boundaries.boundary()
     }
 
     /// Steps after which every training sample was seen.
@@ -324,7 +324,7 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
     /// Everything that the rest of the run depends on.
     pub fn state(&self) -> Result<Vec<Tensor<f32>>> {
         let mut tensors = self.network.tensors(true)?;
-        let values = self.boundary.state();
+        let values = self.boundaries.boundary()?.state();
         tensors.push(Tensor { name: BOUNDARY.into(), shape: vec![values.len()], values });
         if let Some(memory) = &self.memory {
             tensors.extend(memory::tensors(memory, self.network.architecture().dim())?);
@@ -335,9 +335,7 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
     /// Takes a run up where [`state`](Self::state) left it.
     pub fn restore<'t>(&mut self, mut find: impl FnMut(&str) -> Option<&'t Tensor<f32>>) -> Result<()> {
         let boundary = find(BOUNDARY).context("the state has no boundary")?;
-        if !self.boundary.restore(&boundary.values) {
-            bail!("the state's boundary is of another size than this run's");
-        }
+        self.boundaries.restore(&boundary.values)?;
         if let Some(memory) = &mut self.memory {
             memory::restore(memory, &mut find)?;
         }

@@ -83,7 +83,7 @@ fn train(bencher: Bencher<'_, '_>, architecture: Architecture, n: usize) {
         let embeddings = network.forward(&input, n).expect("a batch");
         let lengths: f32 = embeddings[..n * DIM].iter().map(|x| x * x).sum();
         assert!((lengths / n as f32 - 1.0).abs() < 1e-3, "embeddings have length 1");
-        network.backward(&dx).expect("a batch");
+        network.backward(&input, &dx).expect("a batch");
         network.update(optimizer, 1e-3, step).expect("parameters");
         step += 1;
     });

@@ -34,6 +34,8 @@ mod draw;
 pub mod isotonic;
 #[cfg(feature = "alloc")]
 pub mod kernel;
+#[cfg(feature = "alloc")]
+mod learned;
 mod loss;
 mod math;
 #[cfg(feature = "alloc")]
@@ -53,7 +55,7 @@ pub use batch::{BatchError, Embeddings, Row, Triplet, UNIT_TOLERANCE};
 #[cfg(feature = "alloc")]
 pub use batch_loss::{BatchLoss, batch_loss};
 #[cfg(feature = "alloc")]
-pub use boundary::{Boundary, BoundaryStep, Kink, Penalty, exact_boundary};
+pub use boundary::{Boundary, BoundaryShape, BoundaryStep, Kink, Penalty, exact_boundary};
 #[cfg(feature = "alloc")]
 pub use compose::{ComposeError, Composer, SmallClass};
 pub use density::{Density, DensityError, effective_dimension, fitted_dimension};
@@ -61,6 +63,8 @@ pub use distance::{
     RowError, distance, dot, normalize_row, normalize_row_backward, squared_distance, squared_from_product,
 };
 pub use draw::pick;
+#[cfg(feature = "alloc")]
+pub use learned::LearnedBoundary;
 pub use loss::{
     Contrastive, Lifted, Loss, LossError, LossReport, Margin, MultiSimilarity, NPair, Objective,
     ObjectiveError, PairGrad, Quadruplet, Reduction, TripletGrad, TripletLoss,

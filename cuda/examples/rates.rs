@@ -12,7 +12,9 @@
 
 use std::time::Instant;
 
-use nearfar_core::kernel::{AdamStep, BatchView, ConvShape, LinearShape, NormShape, PoolShape, SearchView};
+use nearfar_core::kernel::{
+    AdamStep, Batch, BatchView, ConvShape, HostBatch, LinearShape, NormShape, PoolShape, SearchView,
+};
 use nearfar_core::net::{Architecture, InputShape, Network, Optimizer};
 use nearfar_core::{
     Cap, EmptyRow, FarCut, Key, Loss, Margin, Objective, Reduction, Sampler, Stream, Weighting,
@@ -196,18 +198,19 @@ impl Rates {
         let bytes = 4 * (count * size + 7 * architecture.parameter_count());
         let mut network = Network::new(&self.cuda, architecture, count, 0)?;
         let input: Vec<f32> = (0..count * size).map(|i| (i * i % 1013) as f32 / 506.0 - 1.0).collect();
-        let host: Vec<u32> = (0..count as u32).map(|i| i / per_class).collect();
-        let (mut betas, mut draws) = (self.cuda.zeros(count)?, Draws::default());
+        let labels: Vec<u32> = (0..count as u32).map(|i| i / per_class).collect();
+        let (betas, mut draws, mut there) = (vec![1.2; count], Draws::default(), None);
         let (mut dx, mut dbetas) = (self.cuda.zeros(count * dim)?, self.cuda.zeros(count)?);
         let (objective, optimizer, mut step) = (objective(dim), Optimizer::default(), 0);
         self.line(&format!("{name} step {count}"), operations, bytes, || {
-            let labels = self.cuda.indices(&host)?;
-            self.cuda.upload(&vec![1.2; count], &mut betas)?;
-            let embeddings = network.forward(&input, count)?;
-            let batch = BatchView { embeddings, labels: &labels, betas: &betas, anchors: count, count, dim };
+            let host =
+                HostBatch { inputs: &input, labels: &labels, anchors: count, betas: &betas, parts: &[] };
+            let Batch { inputs, labels, betas, .. } = self.cuda.upload_batch(host, &mut there)?;
+            let embeddings = network.forward(inputs, count)?;
+            let batch = BatchView { embeddings, labels, betas, anchors: count, count, dim };
             self.cuda.draw(batch, &objective, Key::new(0, Stream::Negatives, step), &mut draws)?;
             self.cuda.loss(batch, &objective, &draws, &mut dx, &mut dbetas)?;
-            network.backward(&dx)?;
+            network.backward(inputs, &dx)?;
             network.update(optimizer, 1e-3, step)?;
             step += 1;
             Ok(())

@@ -1,10 +1,10 @@
 //! The seam of `nearfar-core`, each operation handed to the inherent one of the same name.
 
 use nearfar_core::kernel::{
-    AdamStep, Backend, BatchView, ConvShape, LinearShape, MatchRanks, NegativeMoments, NormShape, PoolShape,
-    SearchView, SgdStep,
+    AdamStep, Backend, Batch, BatchView, ConvShape, HostBatch, LinearShape, MatchRanks, NegativeMoments,
+    NormShape, PoolShape, SearchView, SgdStep,
 };
-use nearfar_core::{Draw, DrawReport, Key, LossReport, Objective};
+use nearfar_core::{BoundaryShape, BoundaryStep, Draw, DrawReport, Key, LossReport, Objective};
 
 use crate::device::Cuda;
 use crate::draw::Draws;
@@ -46,6 +46,14 @@ impl Backend<f32> for Cuda {
 
     fn indices(&self, host: &[u32]) -> Result<Indices, Error> {
         self.indices(host)
+    }
+
+    fn upload_batch<'t>(
+        &self,
+        batch: HostBatch<'_, f32>,
+        there: &'t mut Option<Batch<Buffer, Indices>>,
+    ) -> Result<&'t Batch<Buffer, Indices>, Error> {
+        self.upload_batch(batch, there)
     }
 
     fn linear(
@@ -226,6 +234,29 @@ impl Backend<f32> for Cuda {
         dbetas: &mut Buffer,
     ) -> Result<LossReport, Error> {
         self.loss(batch, objective, draws, dx, dbetas)
+    }
+
+    fn boundaries(
+        &self,
+        shape: BoundaryShape,
+        anchors: usize,
+        parts: &Indices,
+        state: &Buffer,
+        betas: &mut Buffer,
+    ) -> Result<(), Error> {
+        self.boundaries(shape, anchors, parts, state, betas)
+    }
+
+    fn boundary_step(
+        &self,
+        shape: BoundaryShape,
+        step: BoundaryStep<f32>,
+        anchors: usize,
+        parts: &Indices,
+        dbetas: &Buffer,
+        state: &mut Buffer,
+    ) -> Result<f32, Error> {
+        self.boundary_step(shape, step, anchors, parts, dbetas, state)
     }
 
     fn download_draws(&self, draws: &Draws) -> Result<Vec<Draw<f32>>, Error> {

@@ -53,6 +53,8 @@ pub struct Cuda {
     reads_host_memory: bool,
     cache: Mutex<Cache>,
     scratch: Mutex<Scratch>,
+    /// The last batch as it was sent.
+    packed: Mutex<Vec<u32>>,
     meter: Meter,
 }
 
@@ -110,6 +112,7 @@ impl Cuda {
             reads_host_memory,
             cache: Mutex::default(),
             scratch: Mutex::default(),
+            packed: Mutex::default(),
             meter: Meter::default(),
         })
     }
@@ -135,6 +138,10 @@ impl Cuda {
     /// What the driver says of the GPU.
     pub(crate) fn attribute(&self, attribute: CUdevice_attribute) -> Option<i32> {
         self.context.attribute(attribute).ok()
+    }
+
+    pub(crate) fn packed(&self) -> &Mutex<Vec<u32>> {
+        &self.packed
     }
 
     pub(crate) fn meter(&self) -> &Meter {
@@ -199,12 +206,12 @@ impl Cuda {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use cudarc::driver::{DriverError, sys::CUresult};
 
     /// The device, or `None` after saying why there is none; with `REQUIRE_GPU=1` none is a failure.
-    fn device() -> Option<Cuda> {
+    pub(crate) fn device() -> Option<Cuda> {
         match Cuda::new(0) {
             Ok(cuda) => Some(cuda),
             Err(error) => {

@@ -1,15 +1,16 @@
 //! The classes of a batch and of what a memory holds behind it, worked out on the host and kept on the device.
 
-use cudarc::driver::{CudaSlice, CudaView};
+use cudarc::driver::CudaView;
 
 use crate::device::Cuda;
 use crate::error::Error;
 use crate::memory::count;
+use crate::words::Words;
 
 /// Samples by class, as `kernels/groups.cuh` reads them.
 #[derive(Debug)]
 pub(crate) struct Groups {
-    all: CudaSlice<u32>,
+    all: Words,
     anchors: usize,
     count: usize,
     pairs: usize,
@@ -19,9 +20,9 @@ pub(crate) struct Groups {
 impl Groups {
     /// The first `anchors` samples are the batch.
     pub(crate) fn new(cuda: &Cuda, anchors: usize, labels: &[u32]) -> Result<Self, Error> {
-        let Laid { all, pairs, negatives } = Laid::new(anchors, labels);
-        count(pairs)?;
-        Ok(Self { all: cuda.words(&all)?, anchors, count: labels.len(), pairs, negatives })
+        let laid = Laid::new(anchors, labels);
+        let all = Words::own(cuda.words(&laid.all)?, laid.all.len());
+        laid.on_device(all, anchors)
     }
 
     /// Samples of the batch, and all.
@@ -40,19 +41,26 @@ impl Groups {
     }
 
     pub(crate) fn read(&self) -> CudaView<'_, u32> {
-        self.all.slice(..6 * self.count)
+        self.all.read(0..6 * self.count)
     }
 }
 
 /// The six arrays, one after another.
-struct Laid {
-    all: Vec<u32>,
+pub(crate) struct Laid {
+    pub(crate) all: Vec<u32>,
     pairs: usize,
     negatives: u64,
 }
 
 impl Laid {
-    fn new(anchors: usize, labels: &[u32]) -> Self {
+    /// The groups, whose arrays the device has by now.
+    pub(crate) fn on_device(self, all: Words, anchors: usize) -> Result<Groups, Error> {
+        let Self { all: host, pairs, negatives } = self;
+        count(pairs)?;
+        Ok(Groups { all, anchors, count: host.len() / 6, pairs, negatives })
+    }
+
+    pub(crate) fn new(anchors: usize, labels: &[u32]) -> Self {
         let n = labels.len();
         let mut all = vec![0; 6 * n];
         let (members, rest) = all.split_at_mut(n);

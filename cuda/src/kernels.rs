@@ -1,7 +1,8 @@
 //! The PTX that travels with the library, and what it says of its kernels.
 
 /// Every PTX file, made by `kernels/build.sh`.
-pub(crate) const FILES: [&str; 11] = [
+pub(crate) const FILES: [&str; 12] = [
+    include_str!("../kernels/boundary.ptx"),
     include_str!("../kernels/conv.ptx"),
     include_str!("../kernels/draw.ptx"),
     include_str!("../kernels/linear.ptx"),

@@ -9,8 +9,8 @@
 use std::sync::Arc;
 
 use cudarc::driver::{
-    CudaContext, CudaStream, CudaView, CudaViewMut, DeviceSlice, DriverError, LaunchConfig, PushKernelArg,
-    sys,
+    CudaContext, CudaSlice, CudaStream, CudaView, CudaViewMut, DeviceSlice, DriverError, LaunchConfig,
+    PushKernelArg, sys,
 };
 
 use crate::device::Cuda;
@@ -39,6 +39,18 @@ pub(crate) fn single_stream(context: &Arc<CudaContext>) -> Result<Arc<CudaStream
     // of other streams (`check_own`), and it is freed on that stream too.
     unsafe { context.disable_event_tracking() };
     context.new_stream()
+}
+
+/// The words of an array as the numbers that they are.
+pub(crate) fn as_floats(words: &CudaSlice<u32>) -> CudaView<'_, f32> {
+    // SAFETY: a word and a number are of one size, and every pattern is a number.
+    unsafe { words.transmute(words.len()) }.expect("as many numbers as words")
+}
+
+/// The first `len` words as numbers, to be written; panics if there are fewer.
+pub(crate) fn as_floats_mut(words: &mut CudaSlice<u32>, len: usize) -> CudaViewMut<'_, f32> {
+    // SAFETY: as in `as_floats`, and every number is a pattern of a word.
+    unsafe { words.transmute_mut(len) }.expect("no more numbers than words")
 }
 
 /// One argument of a kernel.

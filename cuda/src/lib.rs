@@ -18,6 +18,8 @@
 #![deny(unsafe_code)]
 
 mod backend;
+mod batch;
+mod boundary;
 mod conv;
 mod device;
 mod draw;
@@ -38,6 +40,7 @@ mod rows;
 mod search;
 mod traffic;
 mod tuples;
+mod words;
 
 pub use device::{Cuda, driver_version};
 pub use draw::Draws;

@@ -9,20 +9,21 @@ use cudarc::driver::{
 use crate::device::Cuda;
 use crate::error::{DriverFailure, Error, failed_to};
 use crate::groups::Groups;
+use crate::words::Words;
 
 /// Numbers on the device.
 #[derive(Debug)]
-pub struct Buffer(CudaSlice<f32>);
+pub struct Buffer(pub(crate) Words);
 
 impl Buffer {
     /// The first `len` numbers; panics if there are fewer.
     pub(crate) fn read(&self, len: usize) -> CudaView<'_, f32> {
-        self.0.slice(..len)
+        self.0.read_floats(0..len)
     }
 
-    /// The first `len` numbers, to be written; panics if there are fewer.
+    /// The first `len` numbers, to be written; panics if there are fewer, or if they came with a batch.
     pub(crate) fn write(&mut self, len: usize) -> CudaViewMut<'_, f32> {
-        self.0.slice_mut(..len)
+        self.0.write_floats(len)
     }
 }
 
@@ -32,23 +33,33 @@ impl Buffer {
 /// batch.
 #[derive(Debug)]
 pub struct Indices {
-    device: CudaSlice<u32>,
+    device: Words,
     /// The same values, until the device writes others.
     host: Option<Vec<u32>>,
     groups: Mutex<Option<Arc<Groups>>>,
 }
 
 impl Indices {
+    /// Integers that only the device has.
+    pub(crate) fn part(device: Words) -> Self {
+        Self { device, host: None, groups: Mutex::default() }
+    }
+
+    /// Labels that are on both sides, with their classes.
+    pub(crate) fn with_groups(device: Words, host: &[u32], groups: Groups) -> Self {
+        Self { device, host: Some(host.to_vec()), groups: Mutex::new(Some(Arc::new(groups))) }
+    }
+
     /// The first `len` integers; panics if there are fewer.
     pub(crate) fn read(&self, len: usize) -> CudaView<'_, u32> {
-        self.device.slice(..len)
+        self.device.read(0..len)
     }
 
     /// The first `len` integers, to be written; panics if there are fewer. What the host knew of them is forgotten.
     pub(crate) fn write(&mut self, len: usize) -> CudaViewMut<'_, u32> {
         self.host = None;
         *self.groups.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
-        self.device.slice_mut(..len)
+        self.device.write(len)
     }
 
     /// The classes of the first `len`, these being labels, and the first `anchors` of them those of the batch.
@@ -193,7 +204,7 @@ impl Cuda {
 
     /// A buffer of `len` zeros.
     pub fn zeros(&self, len: usize) -> Result<Buffer, Error> {
-        self.allocate(len).map(Buffer)
+        Ok(Buffer(Words::own(self.allocate(len)?, len)))
     }
 
     /// Copies `host` to the start of `buffer`.
@@ -218,7 +229,8 @@ impl Cuda {
         if len == 0 {
             return Ok(());
         }
-        let (from, mut to) = (from.0.slice(from_at..from_at + len), to.0.slice_mut(to_at..to_at + len));
+        let (from, mut to) = (from.0.read_floats(from_at..from_at + len), to.write(to_at + len));
+        let mut to = to.slice_mut(to_at..);
         self.check_own(from.stream());
         self.check_own(to.stream());
         self.stream().memcpy_dtod(&from, &mut to).map_err(failed_to("copy on the GPU"))
@@ -226,7 +238,8 @@ impl Cuda {
 
     /// Indices with the values of `host`.
     pub fn indices(&self, host: &[u32]) -> Result<Indices, Error> {
-        Ok(Indices { device: self.words(host)?, host: Some(host.to_vec()), groups: Mutex::default() })
+        let device = Words::own(self.words(host)?, host.len());
+        Ok(Indices { device, host: Some(host.to_vec()), groups: Mutex::default() })
     }
 
     /// An array on the device with the values of `host`.

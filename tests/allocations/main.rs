@@ -49,7 +49,7 @@ fn a_training_step_allocates_nothing() {
         let mut network = Network::new(&fast, architecture, batch, 0).unwrap();
         let mut step = |step: u32| {
             network.forward(&x, batch).unwrap();
-            network.backward(&gradient).unwrap();
+            network.backward(&x, &gradient).unwrap();
             network.update(Optimizer::default(), 1e-3, step).unwrap();
         };
         (0..3).for_each(&mut step);

@@ -1,6 +1,6 @@
 //! Ten steps on kana, step by step beside the CPU's.
 
-use nearfar::config::{BoundaryMode, Config};
+use nearfar::config::{BoundaryMode, Config, PenaltyKind};
 use nearfar::data;
 use nearfar::recipe::Recipe;
 use nearfar::train::Trainer;
@@ -46,6 +46,40 @@ fn ten_steps_with_a_memory_are_those_of_the_cpu() {
     ten_steps(&config);
 }
 
+/// A part for each image too, and the paper's penalty, whose sum is asked for.
+#[test]
+fn ten_steps_of_penalised_boundaries_are_those_of_the_cpu() {
+    ten_steps(&penalised());
+}
+
+fn penalised() -> Config {
+    let mut config = config();
+    config.boundary.per_image = true;
+    (config.loss.nu, config.loss.penalty) = (0.01, PenaltyKind::Paper);
+    config
+}
+
+/// Weights, moments and boundaries leave the device with the state and come back with it.
+#[test]
+fn a_run_that_is_taken_up_goes_on_to_the_byte() {
+    let Some(cuda) = device() else { return };
+    let config = penalised();
+    let data = data::load("kana", &config.data).unwrap();
+    let mut whole = Trainer::new(&cuda, &config, &data).unwrap();
+    let mut taken_up = Trainer::new(&cuda, &config, &data).unwrap();
+    for step in 0..2 {
+        whole.step(step).unwrap();
+    }
+    let state = whole.state().unwrap();
+    taken_up.restore(|name| state.iter().find(|tensor| tensor.name == name)).unwrap();
+    assert_eq!(taken_up.boundary().unwrap(), whole.boundary().unwrap());
+    assert!(whole.boundary().unwrap().base() != config.boundary.start as f32);
+    for step in 2..4 {
+        assert_eq!(taken_up.step(step).unwrap(), whole.step(step).unwrap());
+    }
+    assert!(taken_up.state().unwrap() == whole.state().unwrap());
+}
+
 fn ten_steps(config: &Config) {
     let Some(cuda) = device() else { return };
     assert_eq!(config.boundary.mode, BoundaryMode::Gradient);
@@ -60,7 +94,7 @@ fn ten_steps(config: &Config) {
         let before = cuda.traffic();
         let got = gpu.step(step).unwrap();
         let held = if step < config.memory.warmup { 0 } else { config.memory.size.min(16 * step as usize) };
-        let traffic = step_traffic(16, held as u64, data.train.size());
+        let traffic = step_traffic(16, held as u64, data.train.size(), config.loss.nu > 0.0);
         assert_eq!(cuda.traffic().since(before), traffic, "step {step}");
 
         let apart = (got.loss.loss - wanted.loss.loss).abs() / wanted.loss.loss;
@@ -94,16 +128,17 @@ fn ten_steps(config: &Config) {
     }
 }
 
-/// All that a step of the paper's recipe copies, as drawn in docs/CUDA.md: a batch of `count` samples of `size`
-/// numbers up, and of the `held` rows of a memory their classes alone; reports and the gradients of the boundaries down.
-fn step_traffic(count: u64, held: u64, size: usize) -> Traffic {
+/// All that a step of the paper's recipe copies, as drawn in docs/CUDA.md: in one copy a batch of `count` samples of
+/// `size` numbers, and of the `held` rows of a memory their classes alone; reports down. Boundaries and their gradients
+/// never leave the device; where there is a `penalty`, their sum does.
+fn step_traffic(count: u64, held: u64, size: usize, penalty: bool) -> Traffic {
     let seen = count + held;
-    let [inputs, labels, groups, betas] = [4 * count * size as u64, 4 * seen, 6 * 4 * seen, 4 * count];
-    let [row_without_direction, draw_report, loss_report, beta_gradients] = [4, 6 * 8, 4 * 8, 4 * count];
+    let [inputs, labels, groups, parts] = [4 * count * size as u64, 4 * seen, 6 * 4 * seen, 2 * 4 * count];
+    let [row_without_direction, draw_report, loss_report, sum] = [4, 6 * 8, 4 * 8, 8 * u64::from(penalty)];
     Traffic {
-        uploads: 4,
-        uploaded: inputs + labels + groups + betas,
-        downloads: 4,
-        downloaded: row_without_direction + draw_report + loss_report + beta_gradients,
+        uploads: 1,
+        uploaded: inputs + labels + groups + parts,
+        downloads: 3 + u64::from(penalty),
+        downloaded: row_without_direction + draw_report + loss_report + sum,
     }
 }

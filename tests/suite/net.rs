@@ -34,6 +34,12 @@ fn back<T: Scalar>(values: &[T]) -> Vec<f64> {
     values.iter().map(|v| v.to_f64()).collect()
 }
 
+fn put<T: Scalar, B: Backend<T>>(backend: &B, values: &[T]) -> B::Buffer {
+    let mut buffer = backend.zeros(values.len()).unwrap();
+    backend.upload(values, &mut buffer).unwrap();
+    buffer
+}
+
 /// A network whose parameters are those of the vectors.
 fn started<'b, T: Scalar, B: Backend<T>>(backend: &'b B, v: &Vectors) -> Network<'b, T, B> {
     let input = InputShape { height: v.side, width: v.side, channels: 2 };
@@ -50,11 +56,10 @@ fn started<'b, T: Scalar, B: Backend<T>>(backend: &'b B, v: &Vectors) -> Network
 
 fn backward<T: Scalar, B: Backend<T>>(backend: &B, network: &mut Network<'_, T, B>, v: &Vectors) -> Vec<f64> {
     let mut y = vec![T::ZERO; v.batch * v.dim];
-    let buffer = network.forward(&cast(&v.x), v.batch).unwrap();
+    let x = put(backend, &cast(&v.x));
+    let buffer = network.forward(&x, v.batch).unwrap();
     backend.download(buffer, &mut y).unwrap();
-    let mut dx = backend.zeros(y.len()).unwrap();
-    backend.upload(&cast(&v.out_gradient), &mut dx).unwrap();
-    network.backward(&dx).unwrap();
+    network.backward(&x, &put(backend, &cast(&v.out_gradient))).unwrap();
     back(&y)
 }
 
@@ -140,10 +145,9 @@ fn differences<B: Backend<f64>>(
     batch: usize,
 ) {
     let mut network = Network::new(backend, architecture.clone(), batch, 3).unwrap();
+    let x = &put(backend, x);
     network.forward(x, batch).unwrap();
-    let mut dx = backend.zeros(out.len()).unwrap();
-    backend.upload(out, &mut dx).unwrap();
-    network.backward(&dx).unwrap();
+    network.backward(x, &put(backend, out)).unwrap();
     let gradients = network.gradients().unwrap();
     let start: BTreeMap<String, Tensor<f64>> =
         network.tensors(false).unwrap().into_iter().map(|t| (t.name.clone(), t)).collect();
@@ -173,7 +177,7 @@ fn a_network_is_a_function_of_its_seed_and_not_of_the_threads() {
         let mut network = Network::new(&fast, architecture.clone(), 32, seed).unwrap();
         for step in 0..3 {
             let gradient = network.forward(&x, 32).unwrap().clone();
-            network.backward(&gradient).unwrap();
+            network.backward(&x, &gradient).unwrap();
             network.update(Optimizer::default(), 0.01, step).unwrap();
         }
         network.tensors(true).unwrap()

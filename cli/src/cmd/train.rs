@@ -155,7 +155,7 @@ fn go<B: Backend<f32>>(
                 0 => None,
                 _ => Some(quality_of(&trainer.embed(&data.validation)?, &data.validation)?),
             };
-            let look = since.look(done, trainer.epoch(), &shot, trainer.boundary(), validation)?;
+            let look = since.look(done, trainer.epoch(), &shot, &trainer.boundary()?, validation)?;
             run.save(&look, &card, &trainer.state()?)?;
             since = Since::default();
         }

@@ -46,6 +46,20 @@ macro_rules! host_backend {
                 Ok(host.to_vec())
             }
 
+            fn upload_batch<'t>(
+                &self,
+                batch: HostBatch<'_, T>,
+                there: &'t mut Option<Batch<Vec<T>, Vec<u32>>>,
+            ) -> Result<&'t Batch<Vec<T>, Vec<u32>>, BatchError> {
+                let there = there.get_or_insert_default();
+                batch.inputs.clone_into(&mut there.inputs);
+                batch.labels.clone_into(&mut there.labels);
+                batch.betas.clone_into(&mut there.betas);
+                there.parts.clear();
+                there.parts.extend(batch.parts.iter().flat_map(|&(class, image)| [class, image]));
+                Ok(there)
+            }
+
             fn linear(
                 &self,
                 shape: LinearShape,
@@ -262,6 +276,36 @@ macro_rules! host_backend {
                 dbetas: &mut Vec<T>,
             ) -> Result<LossReport, BatchError> {
                 Ok(self.loss_batch(batch, objective, draws, dx, dbetas))
+            }
+
+            fn boundaries(
+                &self,
+                shape: BoundaryShape,
+                anchors: usize,
+                parts: &Vec<u32>,
+                state: &Vec<T>,
+                betas: &mut Vec<T>,
+            ) -> Result<(), BatchError> {
+                for (beta, anchor) in betas[..anchors].iter_mut().zip(rows::pairs(parts, anchors)) {
+                    *beta = shape.of(state, anchor);
+                }
+                Ok(())
+            }
+
+            fn boundary_step(
+                &self,
+                shape: BoundaryShape,
+                step: BoundaryStep<T>,
+                anchors: usize,
+                parts: &Vec<u32>,
+                dbetas: &Vec<T>,
+                state: &mut Vec<T>,
+            ) -> Result<T, BatchError> {
+                let (parameters, velocity) = state[..2 * shape.count()].split_at_mut(shape.count());
+                let penalty = step.nu * parameters.iter().copied().sum::<T>();
+                let parts = rows::pairs(parts, anchors);
+                shape.step(parameters, velocity, parts, &dbetas[..anchors], step);
+                Ok(penalty)
             }
 
             fn download_draws(&self, draws: &Vec<Draw<T>>) -> Result<Vec<Draw<T>>, BatchError> {

@@ -20,13 +20,15 @@ use alloc::vec::Vec;
 
 use crate::Scalar;
 use crate::batch::BatchError;
+use crate::boundary::{BoundaryShape, BoundaryStep};
 use crate::loss::{LossReport, Objective};
 use crate::rng::Key;
 use crate::sample::{Draw, DrawReport};
 
 pub use places::MatchRanks;
 pub use shapes::{
-    AdamStep, BatchView, ConvShape, LinearShape, NegativeMoments, NormShape, PoolShape, SearchView, SgdStep,
+    AdamStep, Batch, BatchView, ConvShape, HostBatch, LinearShape, NegativeMoments, NormShape, PoolShape,
+    SearchView, SgdStep,
 };
 
 /// The batched operations of training and evaluation.
@@ -65,6 +67,13 @@ pub trait Backend<T: Scalar> {
     ) -> Result<(), Self::Error>;
     /// Indices with the values of `host`.
     fn indices(&self, host: &[u32]) -> Result<Self::Indices, Self::Error>;
+    /// Brings all that a step needs of its batch to `there`, in one copy where the backend has memory of its own. What
+    /// `there` held is over, and its memory is used again.
+    fn upload_batch<'t>(
+        &self,
+        batch: HostBatch<'_, T>,
+        there: &'t mut Option<Batch<Self::Buffer, Self::Indices>>,
+    ) -> Result<&'t Batch<Self::Buffer, Self::Indices>, Self::Error>;
 
     // ---- layers: forward, and backward to inputs and parameters. Gradients are written, not added.
 
@@ -251,6 +260,29 @@ pub trait Backend<T: Scalar> {
         dx: &mut Self::Buffer,
         dbetas: &mut Self::Buffer,
     ) -> Result<LossReport, Self::Error>;
+
+    /// Boundary of each of `anchors` samples: beta0 and the parts of its class and of its image, which are `parts`.
+    /// `state` holds the parameters and behind them their velocities, `[2, parameters]`.
+    fn boundaries(
+        &self,
+        shape: BoundaryShape,
+        anchors: usize,
+        parts: &Self::Indices,
+        state: &Self::Buffer,
+        betas: &mut Self::Buffer,
+    ) -> Result<(), Self::Error>;
+    /// One step of the parameters against the gradients to the boundaries of the anchors, as
+    /// [`Boundary::step`](crate::Boundary::step): summed over the anchors that share a part, in their order. Returns the
+    /// penalty before it, `nu` times the sum of all parameters.
+    fn boundary_step(
+        &self,
+        shape: BoundaryShape,
+        step: BoundaryStep<T>,
+        anchors: usize,
+        parts: &Self::Indices,
+        dbetas: &Self::Buffer,
+        state: &mut Self::Buffer,
+    ) -> Result<T, Self::Error>;
 
     /// The drawn tuples, for reports and files.
     fn download_draws(&self, draws: &Self::Draws) -> Result<Vec<Draw<T>>, Self::Error>;

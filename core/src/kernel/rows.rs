@@ -126,6 +126,11 @@ pub(super) fn view<'a, T: Scalar>(
     (x, &batch.labels[..batch.count], &batch.betas[..batch.anchors])
 }
 
+/// Class and image of each anchor, from the words that they came in.
+pub(super) fn pairs(parts: &[u32], anchors: usize) -> impl Iterator<Item = (u32, u32)> {
+    parts[..2 * anchors].as_chunks().0.iter().map(|&[class, image]| (class, image))
+}
+
 pub(super) fn negative_moments<T: Scalar>(
     source: &impl RowSource,
     batch: BatchView<'_, Vec<T>, Vec<u32>>,

@@ -104,6 +104,46 @@ pub struct SgdStep<T> {
     pub decay: T,
 }
 
+/// A batch in host memory, as a step sends it to a backend. Any of its arrays may be empty.
+///
+/// ```
+/// use nearfar_core::kernel::{Backend, HostBatch, scalar::Reference};
+/// // Two samples of two numbers; of a memory behind them one row of another class.
+/// let (inputs, labels, betas) = (&[0.1, 0.2, 0.3, 0.4], &[7, 7, 8], &[1.2, 1.1]);
+/// let host = HostBatch { inputs, labels, anchors: 2, betas, parts: &[] };
+/// let mut there = None;
+/// let batch = Reference.upload_batch(host, &mut there)?;
+/// assert_eq!((&batch.inputs[..], &batch.betas[..]), (host.inputs, host.betas));
+/// # Ok::<(), nearfar_core::BatchError>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HostBatch<'a, T> {
+    /// What goes into the network, `[anchors, size]`.
+    pub inputs: &'a [T],
+    /// Class of each row that the step sees, `[count]`: of the batch, and behind it of a memory.
+    pub labels: &'a [u32],
+    /// Samples of the batch, N.
+    pub anchors: usize,
+    /// Boundary of each anchor, `[anchors]`, where the host has them.
+    pub betas: &'a [T],
+    /// Class and image of each anchor, `[anchors]`, where the backend has the boundaries that are made of their parts.
+    pub parts: &'a [(u32, u32)],
+}
+
+/// A batch where a backend keeps it: the arrays of a [`HostBatch`]. The backend may hold them as parts of one, so they
+/// are there to be read.
+#[derive(Clone, Debug, Default)]
+pub struct Batch<B, I> {
+    /// What goes into the network.
+    pub inputs: B,
+    /// Class of each row that the step sees.
+    pub labels: I,
+    /// Boundary of each anchor.
+    pub betas: B,
+    /// Class and image of each anchor, one after the other: `[anchors, 2]`.
+    pub parts: I,
+}
+
 /// The embeddings of a batch on a backend, with their labels and the boundary of each anchor; and behind them, if there
 /// is one, the embeddings of a memory.
 ///

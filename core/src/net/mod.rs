@@ -83,7 +83,9 @@ pub struct Network<'b, T: Scalar, B: Backend<T>> {
     capacity: usize,
     parameters: Vec<Parameter<B::Buffer>>,
     norms: Vec<NormState<B::Buffer>>,
-    /// `activations[i]` goes into stage i; the last one holds the embeddings.
+    /// Samples that are only embedded.
+    samples: B::Buffer,
+    /// `activations[i]` comes out of stage i; the last one holds the embeddings.
     activations: Vec<B::Buffer>,
     /// For each convolution, what the pooling after it picked.
     picks: Vec<B::Indices>,
@@ -131,13 +133,14 @@ impl<'b, T: Scalar, B: Backend<T>> Network<'b, T, B> {
         }
         let stages = stages(&architecture);
         let outputs = stages.iter().skip(1).map(|stage| stage.shape.len());
-        let sizes = [architecture.input().len()].into_iter().chain(outputs).chain([architecture.dim()]);
-        let largest = sizes.clone().max().unwrap_or(0);
+        let (size, sizes) = (architecture.input().len(), outputs.chain([architecture.dim()]));
+        let largest = sizes.clone().fold(size, usize::max);
+        let samples = backend.zeros(capacity * size)?;
         let activations: Vec<_> =
             sizes.clone().map(|size| backend.zeros(capacity * size)).collect::<Result<_, _>>()?;
         let picks = stages
             .iter()
-            .zip(sizes.skip(1))
+            .zip(sizes)
             .filter(|(stage, _)| matches!(stage.layer, LayerSpec::Conv { .. }))
             .map(|(stage, size)| backend.indices(&vec![0; if stage.fused { capacity * size } else { 0 }]))
             .collect::<Result<_, _>>()?;
@@ -149,6 +152,7 @@ impl<'b, T: Scalar, B: Backend<T>> Network<'b, T, B> {
             capacity,
             parameters,
             norms,
+            samples,
             activations,
             picks,
             gradients,
@@ -168,27 +172,30 @@ impl<'b, T: Scalar, B: Backend<T>> Network<'b, T, B> {
         self.capacity
     }
 
-    /// Embeds `count` samples with the statistics of this batch, and keeps what [`backward`](Self::backward) needs.
-    /// Returns the embeddings, `[count, dim]`.
-    pub fn forward(&mut self, input: &[T], count: usize) -> Result<&B::Buffer, B::Error> {
-        self.run(input, count, true)
+    /// Embeds `count` samples, which the backend has, with the statistics of this batch, and keeps what
+    /// [`backward`](Self::backward) needs. Returns the embeddings, `[count, dim]`.
+    pub fn forward(&mut self, input: &B::Buffer, count: usize) -> Result<&B::Buffer, B::Error> {
+        self.count = count;
+        self.run(Some(input), count)
     }
 
-    /// Embeds `count` samples with the running statistics.
+    /// Embeds `count` samples of the host with the running statistics.
     pub fn infer(&mut self, input: &[T], count: usize) -> Result<&B::Buffer, B::Error> {
-        self.run(input, count, false)
+        self.count = 0;
+        self.backend.upload(input, &mut self.samples)?;
+        self.run(None, count)
     }
 
-    fn run(&mut self, input: &[T], count: usize, training: bool) -> Result<&B::Buffer, B::Error> {
+    /// All stages: of a batch to train on, or of the samples that are only embedded.
+    fn run(&mut self, batch: Option<&B::Buffer>, count: usize) -> Result<&B::Buffer, B::Error> {
         assert!(count <= self.capacity, "a batch of {count} in a network for {}", self.capacity);
-        let backend = self.backend;
-        self.count = if training { count } else { 0 };
-        backend.upload(input, &mut self.activations[0])?;
+        let (backend, training) = (self.backend, batch.is_some());
+        let input = batch.unwrap_or(&self.samples);
         let (mut parameter, mut norm, mut conv) = (0, 0, 0);
         for (at, stage) in self.stages.iter().enumerate() {
             let Stage { layer, shape, fused } = *stage;
-            let (before, after) = self.activations.split_at_mut(at + 1);
-            let (x, y) = (&before[at], &mut after[0]);
+            let (before, after) = self.activations.split_at_mut(at);
+            let (x, y) = (before.last().unwrap_or(input), &mut after[0]);
             match layer {
                 LayerSpec::Conv { outputs } => {
                     let shape = conv_shape(count, shape, outputs, fused);
@@ -219,17 +226,18 @@ impl<'b, T: Scalar, B: Backend<T>> Network<'b, T, B> {
             }
             parameter += parameters_of(layer);
         }
-        Ok(&self.activations[self.stages.len()])
+        Ok(self.embeddings())
     }
 
     /// The embeddings of the last pass.
     #[must_use]
     pub fn embeddings(&self) -> &B::Buffer {
-        &self.activations[self.stages.len()]
+        &self.activations[self.stages.len() - 1]
     }
 
-    /// Carries `dx`, the gradient to the embeddings of the last [`forward`](Self::forward), back to every parameter.
-    pub fn backward(&mut self, dx: &B::Buffer) -> Result<(), B::Error> {
+    /// Carries `dx`, the gradient to the embeddings of the last [`forward`](Self::forward), back to every parameter;
+    /// `input` is what was embedded there.
+    pub fn backward(&mut self, input: &B::Buffer, dx: &B::Buffer) -> Result<(), B::Error> {
         let (backend, count) = (self.backend, self.count);
         let mut parameter = self.parameters.len();
         let (mut norm, mut conv) = (self.norms.len(), self.picks.len());
@@ -237,7 +245,8 @@ impl<'b, T: Scalar, B: Backend<T>> Network<'b, T, B> {
         let (mut here, mut next) = (here, next);
         for (at, stage) in self.stages.iter().enumerate().rev() {
             let Stage { layer, shape, fused } = *stage;
-            let (x, y) = (&self.activations[at], &self.activations[at + 1]);
+            let x = if at == 0 { input } else { &self.activations[at - 1] };
+            let y = &self.activations[at];
             let (first, last) = (at == 0, at + 1 == self.stages.len());
             parameter -= parameters_of(layer);
             match layer {

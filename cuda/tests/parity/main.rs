@@ -5,6 +5,7 @@
 
 mod batches;
 mod bench;
+mod boundaries;
 // The list that `nearfar doctor` runs, compiled in here: it needs the core alone, and so this binary too.
 #[allow(unreachable_pub, reason = "public where it lives")]
 #[path = "../../../cli/src/checkup.rs"]

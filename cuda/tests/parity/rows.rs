@@ -1,9 +1,10 @@
 //! Projection onto the sphere, its refusals, and memory.
 
 use nearfar_core::BatchError;
-use nearfar_core::kernel::{Backend, scalar::Reference};
-use nearfar_cuda::{Cuda, Error};
+use nearfar_core::kernel::{Backend, BatchView, HostBatch, scalar::Reference};
+use nearfar_cuda::{Cuda, Error, Traffic};
 
+use crate::batches::Batch;
 use crate::bench::{Tolerance::Statistics, check, device, fresh, numbers, twice, up};
 
 #[test]
@@ -73,6 +74,50 @@ fn memory_keeps_what_it_is_given() {
     cuda.indices(&[]).unwrap();
 }
 
+/// Whether `work` panics.
+fn panics(mut work: impl FnMut()) -> bool {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(&mut work)).is_err()
+}
+
+#[test]
+fn a_batch_comes_in_one_copy_and_its_parts_keep_to_themselves() {
+    if device().is_none() {
+        return;
+    }
+    // Its own, since other tests copy meanwhile.
+    let cuda = Cuda::new(0).unwrap();
+    let mut there = None;
+    // Smaller than the batch before, larger, and as large.
+    for (seed, (anchors, count, size)) in (30..).zip([(20, 47, 5), (1, 1, 1), (33, 83, 7), (33, 83, 7)]) {
+        let host = Batch::new(seed, count, 8, 4).of_anchors(anchors);
+        let (inputs, labels, betas) = (&numbers(seed, anchors * size)[..], &host.labels[..], &host.betas[..]);
+        let parts = &(0..anchors as u32).map(|i| (i % 3, i)).collect::<Vec<_>>()[..];
+        let x = up(&cuda, &host.x);
+        let before = cuda.traffic();
+        let came =
+            cuda.upload_batch(HostBatch { inputs, labels, anchors, betas, parts }, &mut there).unwrap();
+        // Of each row its class, and six words of where the others of its class are; of each anchor its boundary and
+        // two words of what that is made of.
+        let words = inputs.len() + 7 * count + 3 * anchors;
+        let wanted = Traffic { uploads: 1, uploaded: 4 * words as u64, ..Traffic::default() };
+        assert_eq!(cuda.traffic().since(before), wanted);
+
+        let read = |buffer, len: usize| {
+            let mut host = vec![0.0; len];
+            cuda.download(buffer, &mut host).unwrap();
+            host
+        };
+        assert_eq!((&read(&came.inputs, inputs.len())[..], &read(&came.betas, anchors)[..]), (inputs, betas));
+        let view =
+            BatchView { embeddings: &x, labels: &came.labels, betas: &came.betas, anchors, count, dim: 8 };
+        let (got, want) = (cuda.negative_moments(view), Reference.negative_moments(host.host()));
+        assert_eq!(got.unwrap().pairs, want.unwrap().pairs);
+        assert!(panics(|| drop(read(&came.inputs, inputs.len() + 1))));
+        let came = there.as_mut().unwrap();
+        assert!(panics(|| cuda.upload(&[0.5], &mut came.betas).unwrap()));
+    }
+}
+
 #[test]
 fn more_memory_than_there_is_is_an_error_with_its_size() {
     let Some(cuda) = device() else { return };
@@ -87,18 +132,15 @@ fn arrays_of_another_backend_on_the_same_device_are_refused() {
     let Some(cuda) = device() else { return };
     let other = Cuda::new(0).unwrap();
     let (theirs, mut ours) = (other.zeros(4).unwrap(), cuda.zeros(4).unwrap());
-    let panics =
-        |work: &mut dyn FnMut()| std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err();
-    assert!(panics(&mut || cuda.relu(4, &theirs, &mut ours).unwrap()));
-    assert!(panics(&mut || cuda.download(&theirs, &mut [0.0; 4]).unwrap()));
-    assert!(panics(&mut || other.upload(&[0.0; 4], &mut ours).unwrap()));
-    assert!(!panics(&mut || cuda.download(&ours, &mut [0.0; 4]).unwrap()));
+    assert!(panics(|| cuda.relu(4, &theirs, &mut ours).unwrap()));
+    assert!(panics(|| cuda.download(&theirs, &mut [0.0; 4]).unwrap()));
+    assert!(panics(|| other.upload(&[0.0; 4], &mut ours).unwrap()));
+    assert!(!panics(|| cuda.download(&ours, &mut [0.0; 4]).unwrap()));
 }
 
 #[test]
 fn a_buffer_that_is_too_short_is_refused() {
     let Some(cuda) = device() else { return };
     let (x, mut y) = (cuda.zeros(8).unwrap(), cuda.zeros(7).unwrap());
-    let refused = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| cuda.relu(8, &x, &mut y)));
-    assert!(refused.is_err());
+    assert!(panics(|| cuda.relu(8, &x, &mut y).unwrap()));
 }
