@@ -82,6 +82,11 @@ fn match_ranks_by<B: Backend<f32>>(
         backend.upload(rows, &mut buffer)?;
         Ok(buffer)
     };
+    if total == 0 {
+        let mut ranks = MatchRanks::default();
+        queries.labels.iter().for_each(|_| ranks.push(0, []));
+        return Ok(ranks);
+    }
     let matches = matches(queries.labels, among.labels, itself);
     let most = among.squares(dim).fold(0.0, f64::max);
     let squares: Vec<f64> = queries.squares(dim).collect();
@@ -240,6 +245,15 @@ mod tests {
             count: c.labels.len(),
         });
         Reference.match_ranks(dim, depth, view, among).unwrap()
+    }
+
+    #[test]
+    fn nobody_to_be_found_gives_no_places() {
+        let queries = Labeled { rows: &[1.0, 0.5], labels: &[5, 6] };
+        let nobody = Labeled { rows: &[], labels: &[] };
+        let ranks = match_ranks(&Reference, 1, 3, queries, Some(nobody)).unwrap();
+        assert_eq!((ranks.count(), ranks.places(0).count(), ranks.places(1).count()), (2, 0, 0));
+        assert_eq!(match_ranks(&Reference, 1, 3, nobody, None).unwrap().count(), 0);
     }
 
     #[test]
