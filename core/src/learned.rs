@@ -15,7 +15,8 @@ use crate::kernel::Backend;
 /// use nearfar_core::{Boundary, BoundaryStep, LearnedBoundary};
 /// let mut learned = LearnedBoundary::new(&Reference, &Boundary::new(1.0_f64, 3, 0), 2)?;
 /// // Two anchors, (class, image) of each: classes 1 and 2.
-/// let host = HostBatch { anchors: 2, parts: &[(1, 0), (2, 1)], ..HostBatch::default() };
+/// let parts = &[(1, 0), (2, 1)];
+/// let host: HostBatch<'_, f64> = HostBatch { anchors: 2, parts, ..HostBatch::default() };
 /// let mut there = None;
 /// let parts = &Reference.upload_batch(host, &mut there)?.parts;
 /// assert_eq!(learned.of(parts, 2)?, &[1.0, 1.0]);
@@ -108,7 +109,7 @@ mod tests {
             let parts: Vec<_> =
                 (0..anchors as u32).map(|i| (key.below(i, 0, 3) as u32, key.below(i, 1, 7) as u32)).collect();
             let dbetas: Vec<_> = (0..anchors as u32).map(|i| key.uniform(i, 2) as f32 - 0.5).collect();
-            let sent = HostBatch { anchors, parts: &parts, ..HostBatch::default() };
+            let sent: HostBatch<'_, f32> = HostBatch { anchors, parts: &parts, ..HostBatch::default() };
             let sent = &Reference.upload_batch(sent, &mut there).unwrap().parts;
             let mut betas = Vec::new();
             host.of(&parts, &mut betas);
