@@ -49,26 +49,6 @@ pub fn squared_distance<T: Scalar>(x: &[T], y: &[T]) -> T {
     lane_sum(x, y, |x, y| (x - y) * (x - y))
 }
 
-/// As [`squared_distance`], summed in double precision: of f32 the differences are exact but for the last bit.
-#[inline(always)]
-pub(crate) fn squared_distance_double<T: Scalar>(x: &[T], y: &[T]) -> f64 {
-    const LANES: usize = 8;
-    let (xs, x_rest) = x.as_chunks::<LANES>();
-    let (ys, y_rest) = y.as_chunks::<LANES>();
-    let term = |x: T, y: T| {
-        let difference = x.to_f64() - y.to_f64();
-        difference * difference
-    };
-    let mut lanes = [0.0; LANES];
-    for (x, y) in xs.iter().zip(ys) {
-        for lane in 0..LANES {
-            lanes[lane] += term(x[lane], y[lane]);
-        }
-    }
-    let rest: f64 = x_rest.iter().zip(y_rest).map(|(&x, &y)| term(x, y)).sum();
-    lanes.iter().sum::<f64>() + rest
-}
-
 /// Chord length `d = |x - y|`, in [0, 2] for unit rows.
 ///
 /// The gradient is `∂d/∂x = (x - y) / d`; at `d = 0` the subgradient 0 is used throughout \[R11\].

@@ -26,6 +26,7 @@ use crate::rng::Key;
 use crate::sample::{Draw, DrawReport};
 
 pub use places::MatchRanks;
+pub(crate) use rows::squared_distance_double;
 pub use shapes::{
     AdamStep, Batch, BatchView, ConvShape, HostBatch, LinearShape, NegativeMoments, NormShape, PoolShape,
     SearchView, SgdStep,

@@ -9,8 +9,7 @@
 use alloc::vec::Vec;
 
 use super::retrieval::{rank_row, tie_slack};
-use crate::distance::squared_distance_double;
-use crate::kernel::{Backend, MatchRanks, SearchView};
+use crate::kernel::{Backend, MatchRanks, SearchView, squared_distance_double};
 
 /// Squared lengths, beside 0, whose products neither overflow nor vanish in single precision.
 const PLAIN: core::ops::RangeInclusive<f64> = 1e-28..=1e36;
