@@ -33,8 +33,8 @@ static ALLOCATOR: Watched = Watched;
 /// Steps that are watched.
 const STEPS: u32 = 40;
 /// The queue through which work enters a pool of threads takes a block of this size every 63 calls, which is not ours
-/// to change: a step makes some twenty calls.
-const QUEUE: usize = 2048 * 20 * STEPS as usize / 63;
+/// to change: a step of the deeper network makes some thirty calls.
+const QUEUE: usize = 2048 * 30 * STEPS as usize / 63;
 
 #[test]
 fn a_training_step_allocates_nothing() {
