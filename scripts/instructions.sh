@@ -2,8 +2,9 @@
 # Instructions of each hot path on one thread: a regression shows here on any machine, however noisy its clock.
 #     scripts/instructions.sh             against docs/record/instructions.csv; fails where one takes 2 % more
 #     scripts/instructions.sh --record    writes that file anew
-# Counted by valgrind's callgrind, which has AVX2 and no AVX-512: the same path on every x86 machine. Neither the bench
-# harness nor the making of the inputs is counted. Another compiler counts otherwise, so the file tells which one it was.
+# Counted by valgrind's callgrind, which has AVX2 and no AVX-512: the same path on every x86 machine. The bench harness
+# is not counted; the random numbers of the inputs are, a third of `step`. Another compiler counts otherwise, so the file
+# tells which one it was.
 set -euo pipefail
 [ $# = 0 ] || [ "$*" = --record ] || { echo "usage: instructions.sh [--record]" >&2; exit 2; }
 for tool in valgrind callgrind_annotate; do
