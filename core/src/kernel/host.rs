@@ -52,9 +52,12 @@ macro_rules! host_backend {
                 there: &'t mut Option<Batch<Vec<T>, Vec<u32>>>,
             ) -> Result<&'t Batch<Vec<T>, Vec<u32>>, BatchError> {
                 let there = there.get_or_insert_default();
-                batch.inputs.clone_into(&mut there.inputs);
-                batch.labels.clone_into(&mut there.labels);
-                batch.betas.clone_into(&mut there.betas);
+                there.inputs.clear();
+                there.inputs.extend_from_slice(batch.inputs);
+                there.labels.clear();
+                there.labels.extend_from_slice(batch.labels);
+                there.betas.clear();
+                there.betas.extend_from_slice(batch.betas);
                 there.parts.clear();
                 there.parts.extend(batch.parts.iter().flat_map(|&(class, image)| [class, image]));
                 Ok(there)
