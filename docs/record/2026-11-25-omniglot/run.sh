@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Omniglot within 15 CPU minutes: three runs of other seeds, their embeddings joined, judged by three protocols.
+# Omniglot: three runs of other seeds, their embeddings joined, judged by three protocols.
 #     docs/record/2026-11-25-omniglot/run.sh OUT OMNIGLOT
 set -euo pipefail
 [ $# = 2 ] || { echo "usage: run.sh OUT OMNIGLOT" >&2; exit 2; }
