@@ -13,8 +13,6 @@ use crate::kernel::NormShape;
 
 /// Rows whose sums one task takes.
 const ROWS: usize = 2048;
-/// Channels whose sums are held in registers.
-const CHANNELS: usize = 8;
 /// Numbers in one task of an elementwise loop.
 const ELEMENTS: usize = 1 << 14;
 
@@ -154,16 +152,10 @@ impl<'a, T: Scalar> Affine<'a, T> {
     }
 }
 
-/// Two numbers of each of L neighbouring channels of a row, to be summed over the rows.
+/// Two numbers of each channel of a row, to be summed over the rows.
 trait Term<T>: Copy + Sync {
-    /// The numbers of channels `c..c + L`.
-    fn of<const L: usize>(&self, c: usize, x: &[T; L], y: &[T; L]) -> [[f64; L]; 2];
-}
-
-/// L numbers from `c` on.
-#[inline(always)]
-fn some<T, const L: usize>(from: &[T], c: usize) -> &[T; L] {
-    from[c..c + L].try_into().expect("L numbers")
+    /// Adds those of a row; all five have a number for each channel.
+    fn add(&self, x: &[T], y: &[T], first: &mut [f64], second: &mut [f64]);
 }
 
 /// Difference from the first row, and its square.
@@ -174,33 +166,34 @@ struct Moments<'a, T> {
 
 impl<T: Scalar> Term<T> for Moments<'_, T> {
     #[inline(always)]
-    fn of<const L: usize>(&self, c: usize, x: &[T; L], _: &[T; L]) -> [[f64; L]; 2] {
-        let origin: &[T; L] = some(self.origin, c);
-        let mut terms = [[0.0; L]; 2];
-        for k in 0..L {
-            let difference = (x[k] - origin[k]).to_f64();
-            terms[0][k] = difference;
-            terms[1][k] = difference * difference;
+    fn add(&self, x: &[T], _: &[T], first: &mut [f64], second: &mut [f64]) {
+        let channels = self.origin.len();
+        // Lengths that the compiler sees to be equal leave no check in the loop.
+        let (x, first, second) = (&x[..channels], &mut first[..channels], &mut second[..channels]);
+        for c in 0..channels {
+            let difference = (x[c] - self.origin[c]).to_f64();
+            first[c] += difference;
+            second[c] += difference * difference;
         }
-        terms
     }
 }
 
 /// The gradients of scale and shift, where the ReLU was active.
 impl<T: Scalar> Term<T> for Affine<'_, T> {
     #[inline(always)]
-    fn of<const L: usize>(&self, c: usize, x: &[T; L], dy: &[T; L]) -> [[f64; L]; 2] {
-        let (mean, inverse): (&[T; L], &[T; L]) = (some(self.mean, c), some(self.inverse, c));
-        let (scale, shift): (&[T; L], &[T; L]) = (some(self.scale, c), some(self.shift, c));
-        let mut terms = [[0.0; L]; 2];
-        for k in 0..L {
-            let centred = x[k] - mean[k];
-            let value = centred * (inverse[k] * scale[k]) + shift[k];
-            let dy = if self.relu && !(value > T::ZERO) { T::ZERO } else { dy[k] };
-            terms[0][k] = (dy * (centred * inverse[k])).to_f64();
-            terms[1][k] = dy.to_f64();
+    fn add(&self, x: &[T], dy: &[T], first: &mut [f64], second: &mut [f64]) {
+        let Affine { relu, mean, inverse, scale, shift } = *self;
+        let channels = mean.len();
+        let (inverse, scale, shift) = (&inverse[..channels], &scale[..channels], &shift[..channels]);
+        let (x, dy) = (&x[..channels], &dy[..channels]);
+        let (first, second) = (&mut first[..channels], &mut second[..channels]);
+        for c in 0..channels {
+            let centred = x[c] - mean[c];
+            let value = centred * (inverse[c] * scale[c]) + shift[c];
+            let dy = if relu && !(value > T::ZERO) { T::ZERO } else { dy[c] };
+            first[c] += (dy * (centred * inverse[c])).to_f64();
+            second[c] += dy.to_f64();
         }
-        terms
     }
 }
 
@@ -246,7 +239,6 @@ impl<T: Scalar> WithSimd for Back<'_, T> {
         let (dscale, dshift) = daffine.split_at(channels);
         let rows = dx.chunks_exact_mut(channels).zip(x.chunks_exact(channels)).zip(dy.chunks_exact(channels));
         let Affine { relu, mean, inverse, scale, shift } = affine;
-        // Lengths that the compiler sees to be equal leave no check in the loop.
         let (inverse, scale, shift) = (&inverse[..channels], &scale[..channels], &shift[..channels]);
         let (dscale, dshift) = (&dscale[..channels], &dshift[..channels]);
         for ((dx, x), dy) in rows {
@@ -274,36 +266,13 @@ impl<T: Scalar, F: Term<T>> WithSimd for Sums<'_, T, F> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let channels = self.channels;
-        let whole = channels - channels % CHANNELS;
-        let Self { x, y, term, part, .. } = self;
-        for c in (0..whole).step_by(CHANNELS) {
-            sum_channels::<T, CHANNELS>(channels, c, x, y, term, part);
-        }
-        for c in whole..channels {
-            sum_channels::<T, 1>(channels, c, x, y, term, part);
-        }
-    }
-}
-
-/// The sums of channels `c..c + L`.
-#[inline(always)]
-fn sum_channels<T: Scalar, const L: usize>(
-    channels: usize,
-    c: usize,
-    x: &[T],
-    y: &[T],
-    term: impl Term<T>,
-    part: &mut [f64],
-) {
-    let mut sums = [[0.0; L]; 2];
-    for (x, y) in x.chunks_exact(channels).zip(y.chunks_exact(channels)) {
-        let terms = term.of::<L>(c, some(x, c), some(y, c));
-        for k in 0..L {
-            sums[0][k] += terms[0][k];
-            sums[1][k] += terms[1][k];
+        let Self { channels, x, y, term, part } = self;
+        let (first, second) = part.split_at_mut(channels);
+        first.fill(0.0);
+        second.fill(0.0);
+        // Row by row: the sums stay in the first cache, and neighbouring channels are one vector.
+        for (x, y) in x.chunks_exact(channels).zip(y.chunks_exact(channels)) {
+            term.add(x, y, first, second);
         }
     }
-    part[c..c + L].copy_from_slice(&sums[0]);
-    part[channels + c..channels + c + L].copy_from_slice(&sums[1]);
 }
