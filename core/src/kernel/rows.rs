@@ -10,7 +10,7 @@ use super::{BatchView, MatchRanks, NegativeMoments, SearchView};
 use crate::Scalar;
 use crate::batch::{BatchError, Embeddings, Row};
 use crate::distance;
-use crate::loss::batch::{Sequential, Walk, row_sum, row_terms, scale_by, tuple_loss};
+use crate::loss::batch::{Sequential, Walk, finish, row_sum, row_terms, scale_by, tuple_loss};
 use crate::loss::{LossReport, Objective};
 use crate::metric::retrieval::{nearest_row, rank_row};
 use crate::rng::Key;
@@ -206,16 +206,15 @@ pub(super) fn loss<T: Scalar>(
         scale_by(scale, dx);
         return report;
     }
-    let mut walk = Walk::new(x, betas, dx, dbetas);
+    let mut walk = Walk::new(x, dx);
     let sums =
         row_sum(objective).map(|sum| over_rows(source, batch, 0..batch.anchors, sum)).unwrap_or_default();
-    let mut tuples = Vec::with_capacity(batch.anchors);
     for first in (0..batch.anchors).step_by(ROWS_AT_ONCE) {
         let anchors = first..(first + ROWS_AT_ONCE).min(batch.anchors);
-        let terms = over_rows(source, batch, anchors, |row| row_terms(objective, x, row, &sums));
-        tuples.extend(walk.rows(first, terms));
+        walk.rows(over_rows(source, batch, anchors, |row| row_terms(objective, x, row, &sums)));
     }
-    walk.finish(objective, &tuples)
+    let terms = walk.terms;
+    finish(objective, &terms, betas, dx, dbetas)
 }
 
 /// `work` on the row of each of `anchors`, results in order.

@@ -14,17 +14,17 @@ use crate::sample::Draw;
 /// What the terms met so far come to.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Terms {
-    value: f64,
-    active: f64,
-    terms: f64,
+    pub(crate) value: f64,
+    pub(crate) active: f64,
+    pub(crate) terms: f64,
     /// Derivative to the boundary of the anchor.
-    d_beta: f64,
+    pub(crate) d_beta: f64,
     /// Tuples of the anchor: what the boundary penalty counts.
-    tuples: f64,
+    pub(crate) tuples: f64,
 }
 
 impl Terms {
-    fn add(&mut self, weight: f64, value: impl Scalar) {
+    pub(crate) fn add(&mut self, weight: f64, value: impl Scalar) {
         let value = value.to_f64();
         self.value += weight * value;
         self.terms += weight;
@@ -72,7 +72,7 @@ impl Terms {
 }
 
 /// `1/d`, and 0 at `d = 0`: the subgradient of the distance.
-fn inverse_or_zero<T: Scalar>(distance: T) -> T {
+pub(crate) fn inverse_or_zero<T: Scalar>(distance: T) -> T {
     if distance > T::ZERO { T::ONE / distance } else { T::ZERO }
 }
 
@@ -210,28 +210,25 @@ fn pull<T: Scalar>(pairs: &mut impl Pairs<T>, i: usize, j: usize, distance: T, d
 /// The walk over the rows of a batch, and the gradient that grows on it: that of the batch alone, as many rows as `dx`
 /// has.
 pub(crate) struct Walk<'a, T> {
-    pub(crate) x: Embeddings<'a, T>,
-    pub(crate) betas: &'a [T],
-    pub(crate) dx: &'a mut [T],
-    pub(crate) dbetas: &'a mut [T],
-    total: Terms,
+    x: Embeddings<'a, T>,
+    dx: &'a mut [T],
+    /// Of each anchor so far.
+    pub(crate) terms: Vec<Terms>,
 }
 
 impl<'a, T: Scalar> Walk<'a, T> {
-    pub(crate) fn new(x: Embeddings<'a, T>, betas: &'a [T], dx: &'a mut [T], dbetas: &'a mut [T]) -> Self {
+    pub(crate) fn new(x: Embeddings<'a, T>, dx: &'a mut [T]) -> Self {
         dx.fill(T::ZERO);
-        dbetas.fill(T::ZERO);
-        Self { x, betas, dx, dbetas, total: Terms::default() }
+        let terms = Vec::with_capacity(dx.len() / x.dim());
+        Self { x, dx, terms }
     }
 
-    /// Adds the terms of some rows, in order: what [`row_terms`] gave for the anchors from `first` on.
-    pub(crate) fn rows(&mut self, first: usize, rows: Vec<(Terms, Vec<Pull<T>>)>) -> Vec<f64> {
+    /// Adds the terms of the next rows: what [`row_terms`] gave, in order.
+    pub(crate) fn rows(&mut self, rows: Vec<(Terms, Vec<Pull<T>>)>) {
         let dim = self.x.dim();
-        let mut tuples = Vec::with_capacity(rows.len());
-        for (anchor, (terms, pulls)) in (first..).zip(rows) {
-            self.total.plus(terms);
-            tuples.push(terms.tuples);
-            self.dbetas[anchor] += T::from_f64(terms.d_beta);
+        for (terms, pulls) in rows {
+            let anchor = self.terms.len();
+            self.terms.push(terms);
             let x_anchor = self.x.row(anchor);
             for (j, Pull { same, cross }) in pulls.into_iter().enumerate() {
                 if same == T::ZERO && cross == T::ZERO {
@@ -242,28 +239,38 @@ impl<'a, T: Scalar> Walk<'a, T> {
                 for k in 0..dim {
                     own[k] += same * x_anchor[k] + cross * x_other[k];
                 }
-                if j < self.dbetas.len() {
-                    let theirs = &mut self.dx[j * dim..][..dim];
+                if let Some(theirs) = self.dx.get_mut(j * dim..(j + 1) * dim) {
                     for k in 0..dim {
                         theirs[k] += same * x_other[k] + cross * x_anchor[k];
                     }
                 }
             }
         }
-        tuples
     }
+}
 
-    /// Divides by what the reduction says. `tuples` of each anchor are those of the row walk.
-    pub(crate) fn finish(mut self, objective: &Objective<T>, tuples: &[f64]) -> LossReport {
-        if let Loss::Margin(loss) = objective.loss {
-            let tuples = tuples.iter().copied().enumerate();
-            self.total.penalize(loss.nu(), self.betas, self.dbetas, tuples);
-        }
-        let (report, scale) = self.total.reduce(objective.reduction);
-        scale_by(scale, self.dx);
-        scale_by(scale, self.dbetas);
-        report
+/// Value and gradients of a batch from the terms of its anchors and the gradient `dx` of their sum: the boundary
+/// penalty joins, and all is divided by what the reduction says.
+pub(crate) fn finish<T: Scalar>(
+    objective: &Objective<T>,
+    terms: &[Terms],
+    betas: &[T],
+    dx: &mut [T],
+    dbetas: &mut [T],
+) -> LossReport {
+    let mut total = Terms::default();
+    for (dbeta, terms) in dbetas.iter_mut().zip(terms) {
+        *dbeta = T::from_f64(terms.d_beta);
+        total.plus(*terms);
     }
+    if let Loss::Margin(loss) = objective.loss {
+        let tuples = terms.iter().map(|terms| terms.tuples).enumerate();
+        total.penalize(loss.nu(), betas, dbetas, tuples);
+    }
+    let (report, scale) = total.reduce(objective.reduction);
+    scale_by(scale, dx);
+    scale_by(scale, dbetas);
+    report
 }
 
 /// Multiplies all numbers, or makes them 0 where there is no factor.

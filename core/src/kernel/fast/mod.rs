@@ -114,6 +114,15 @@ impl Fast {
         &self.layers
     }
 
+    /// Lends `work` the memory that stays between steps.
+    fn with_workspace<R>(&self, work: impl FnOnce(&mut Workspace) -> R) -> R {
+        let mut workspace =
+            core::mem::take(&mut *self.workspace.lock().unwrap_or_else(PoisonError::into_inner));
+        let result = work(&mut workspace);
+        *self.workspace.lock().unwrap_or_else(PoisonError::into_inner) = workspace;
+        result
+    }
+
     fn draw_batch<T: Scalar>(
         &self,
         batch: BatchView<'_, Vec<T>, Vec<u32>>,
@@ -123,13 +132,10 @@ impl Fast {
     ) -> DrawReport {
         let (set, threads) = (self.layers.set, self.threads() > 1 && batch.count > ALONE);
         let step = |draws: &mut Vec<Draw<T>>| {
-            let mut workspace =
-                core::mem::take(&mut *self.workspace.lock().unwrap_or_else(PoisonError::into_inner));
             let spread = step::Spread { set, threads };
-            let report =
-                step::draw(spread, &mut workspace, rows::view(batch), objective.sampler(), key, draws);
-            *self.workspace.lock().unwrap_or_else(PoisonError::into_inner) = workspace;
-            report
+            self.with_workspace(|workspace| {
+                step::draw(spread, workspace, rows::view(batch), objective.sampler(), key, draws)
+            })
         };
         let report = if threads { self.run(|| step(draws)) } else { step(draws) };
         report.unwrap_or_else(|| self.run(|| rows::draw(&self.rows(), batch, objective, key, draws)))
@@ -146,7 +152,12 @@ impl Fast {
         let (set, threads) = (self.layers.set, self.threads() > 1 && batch.count > ALONE);
         let spread = step::Spread { set, threads };
         let step = |dx: &mut [T], dbetas: &mut [T]| {
-            tuples::loss(spread, rows::view(batch), objective, draws, dx, dbetas)
+            if objective.sampler().draws() {
+                return tuples::loss(spread, rows::view(batch), objective, draws, dx, dbetas);
+            }
+            self.with_workspace(|workspace| {
+                step::loss(spread, workspace, rows::view(batch), objective, dx, dbetas)
+            })
         };
         let report = if threads { self.run(|| step(dx, dbetas)) } else { step(dx, dbetas) };
         report.unwrap_or_else(|| self.run(|| rows::loss(&self.rows(), batch, objective, draws, dx, dbetas)))

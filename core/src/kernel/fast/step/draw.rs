@@ -8,9 +8,11 @@ use pulp::{Simd, WithSimd};
 use super::cell::{Cell, power_of_two_f64};
 use super::law::Law;
 use super::math::log2;
-use super::plan::{Panels, Plan};
+use super::plan::Plan;
+use super::sums::Sums;
 use super::tile::{TILE, Tile, cosines};
 use super::weights::{log_weight, weight_or_zero};
+use crate::sample::DrawReport;
 
 /// A draw whose block is known.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,11 +41,12 @@ pub(super) struct Totals {
     cells: Vec<usize>,
     /// Running sums over the blocks, over `2^reference`.
     running: Vec<[f64; TILE]>,
-    reference: [f32; TILE],
+    pub(super) reference: [f32; TILE],
+    /// Over `2^reference`.
     pub(super) total: [f64; TILE],
     squares: [f64; TILE],
-    pub(super) candidates: [u32; TILE],
-    pub(super) capped: [u32; TILE],
+    candidates: [u32; TILE],
+    capped: [u32; TILE],
 }
 
 /// Reads the sums of a panel into `totals`, blocks in order.
@@ -90,9 +93,14 @@ impl WithSimd for Read<'_> {
 }
 
 impl Totals {
-    /// `1 / sum of p²` over the candidates of anchor `a` of the panel.
-    pub(super) fn effective(&self, a: usize) -> f64 {
-        self.total[a] * self.total[a] / self.squares[a]
+    /// What there is to report of anchor `a` of the panel, which has a candidate, but for its tuples.
+    pub(super) fn report(&self, a: usize) -> DrawReport {
+        DrawReport {
+            anchors: 1,
+            effective_negatives: self.total[a] * self.total[a] / self.squares[a],
+            capped: f64::from(self.capped[a]) / f64::from(self.candidates[a]),
+            ..DrawReport::default()
+        }
     }
 
     /// The block in which the running sum of anchor `a` passes `uniform` of the total, and where in it.
@@ -120,14 +128,7 @@ impl Totals {
 
 /// Chooses the negatives of some draws, which are sorted by block.
 pub(super) struct Choose<'a> {
-    pub(super) plan: Plan,
-    pub(super) law: Law,
-    pub(super) panels: Panels<'a>,
-    /// Labels and least cosines, padded to whole panels.
-    pub(super) labels: &'a [u32],
-    pub(super) cuts: &'a [f32],
-    /// The cosines of a batch of one square, `[row panel][column panel]` with none below the diagonal; else nothing.
-    pub(super) cosines: &'a [Tile],
+    pub(super) sums: &'a Sums<'a>,
     pub(super) picks: &'a mut [Pick],
 }
 
@@ -136,7 +137,8 @@ impl WithSimd for Choose<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { plan, law, panels, labels, cuts, cosines: known, picks } = self;
+        let Self { sums, picks } = self;
+        let &Sums { plan, law, panels, labels, cuts, cosines: known, .. } = sums;
         let mut scratch = Vec::new();
         let (mut tile, mut logs) = (Tile::new(), Tile::new());
         for run in picks.chunk_by_mut(|a, b| a.block == b.block) {

@@ -1,10 +1,9 @@
-//! Distance weighted sampling of a whole batch in single precision, at the speed of the hardware.
+//! Distance weighted sampling of a whole batch in single precision, at the speed of the hardware: draws, or the loss of
+//! all pairs in expectation.
 //!
-//! Weights are symmetric but for the far cut, so only the upper triangle of the matrix of pairs is computed, tile by
-//! tile: cosines in registers, weights while the tile is near, sums of rows and columns, and the tile is forgotten.
-//! What a memory holds has columns and no rows: of its pairs with each other none is looked at.
-//! What stays are the sums of each anchor over blocks of columns. A draw chooses the block by them and computes only
-//! that block again. Storage beyond the embeddings is O(N m) and at most 64 MB \[R9\].
+//! What stays of the matrix of pairs are the sums of each anchor's weights over blocks of columns ([`sums`]). A draw
+//! chooses the block by them and computes only that block again; an expectation divides by them. Storage beyond the
+//! embeddings is O(N m) and at most 64 MB \[R9\].
 //!
 //! The order of all sums is fixed by the shape: the same bits for any number of threads and any instruction set. Not
 //! the bits of the reference: a draw differs from the reference's where its uniform number falls within rounding of
@@ -13,16 +12,18 @@
 mod cell;
 mod classes;
 mod draw;
+mod expected;
 mod law;
 pub(super) mod math;
 mod plan;
+mod push;
+mod sums;
 mod tile;
 mod weights;
 
 #[cfg(test)]
 mod tests;
 
-use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::InstructionSet;
@@ -31,19 +32,16 @@ use crate::batch::{Embeddings, Row, Triplet};
 use crate::distance;
 use crate::rng::{Key, Stream};
 use crate::sample::{Draw, DrawReport, Sampler};
-use crate::weight::{EmptyRow, FarCut};
+use crate::weight::EmptyRow;
 use cell::Cell;
 use classes::Classes;
 use draw::{Choose, Pick, Read, Totals};
-use law::Law;
-use plan::{Panels, Plan};
-use tile::{Batch, Lifts, TILE, Tile, cosines};
-use weights::{Sides, TileSums};
+pub(super) use expected::loss;
+use sums::{Sums, Tables};
+use tile::TILE;
 
 /// Panels of anchors whose sums one task puts together.
 const PANELS: usize = 4;
-/// Rows of a square whose cosines are kept: those of all its tiles lie in a second cache.
-const KNOWN: usize = 128;
 /// Draws that one task finishes.
 const DRAWS: usize = 128;
 /// The block of draws that need none: their negative is known.
@@ -52,14 +50,9 @@ const DONE: u32 = u32::MAX;
 /// Memory that stays between steps.
 #[derive(Debug, Default)]
 pub(super) struct Workspace {
-    packed: Vec<f32>,
-    kept: Vec<Cell>,
-    cuts: Vec<f32>,
-    labels: Vec<u32>,
-    lift: Vec<f32>,
+    tables: Tables,
     groups: Vec<(Vec<Pick>, DrawReport)>,
     sorted: Vec<Pick>,
-    cosines: Vec<Tile>,
 }
 
 /// How work is spread: on one instruction set, over the threads of the pool that this runs in, or on this thread.
@@ -83,10 +76,26 @@ impl Spread {
             data.chunks_mut(size).enumerate().for_each(|(at, piece)| work(at, piece));
         }
     }
+
+    /// As [`pieces`](Self::pieces) of two slices, cut into as many.
+    fn pieces_of_both<M: Send, N: Send>(
+        self,
+        (first, first_size): (&mut [M], usize),
+        (second, second_size): (&mut [N], usize),
+        work: impl Fn(usize, &mut [M], &mut [N]) + Sync + Send,
+    ) {
+        let work = |(at, (first, second)): (usize, (&mut [M], &mut [N]))| work(at, first, second);
+        if self.threads {
+            let first = first.par_chunks_mut(first_size);
+            first.zip(second.par_chunks_mut(second_size)).enumerate().for_each(work);
+        } else {
+            first.chunks_mut(first_size).zip(second.chunks_mut(second_size)).enumerate().for_each(work);
+        }
+    }
 }
 
-/// Draws for every (anchor, positive) pair, or `None` where this path does not apply: another sampler, another
-/// precision, or a law that cosines in single precision are too coarse for (see [`Law::of`]).
+/// Draws for every (anchor, positive) pair, none for a sampler that takes all negatives with their weights; or `None`
+/// where this path does not apply: another sampler, or none of [`Sums`].
 pub(super) fn draw<T: Scalar>(
     spread: Spread,
     workspace: &mut Workspace,
@@ -95,38 +104,10 @@ pub(super) fn draw<T: Scalar>(
     key: Key,
     draws: &mut Vec<Draw<T>>,
 ) -> Option<DrawReport> {
-    let Sampler::DistanceWeighted(weighting) = sampler else { return None };
-    let single = T::as_single(x.as_slice()).filter(|_| x.count() > 1)?;
-    let Workspace { packed, kept, cuts, labels: all_labels, lift, groups, sorted, cosines } = workspace;
-    let law = Law::of(weighting, betas, cuts)?;
-    let active = matches!(weighting.far(), FarCut::Active { .. });
-    let anchors = betas.len();
-    let plan = Plan::new(anchors, x.count());
-    let padded = plan.panels() * TILE;
-    cuts.resize(padded, f32::INFINITY);
-    all_labels.clear();
-    all_labels.extend_from_slice(labels);
-    all_labels.resize(padded, 0);
-    lift.clear();
-    lift.resize(padded, f32::NEG_INFINITY);
-    spread.set.run(Lifts { x: single, dim: x.dim(), out: lift });
-    let batch = Batch { x: single, dim: x.dim(), count: x.count(), lift };
-    let panels = Panels::new(batch, packed);
-    kept.resize(plan.tasks() * plan.kept_by_task(), Cell::default());
-    // Of a batch of one square all cosines are kept, so that no draw computes them again.
-    let one_square = plan.tasks() == 1 && plan.rows <= KNOWN;
-    cosines.resize_with(if one_square { plan.panels_in_square().pow(2) } else { 0 }, Tile::new);
-    let (labels_here, cuts) = (&*all_labels, &*cuts);
-    let square = |task: usize, kept: &mut [Cell], cosines: &mut [Tile]| {
-        let labels = labels_here;
-        spread.set.run(Square { plan, law, panels, labels, cuts, active, task, kept, cosines });
-    };
-    if one_square {
-        square(0, kept, cosines);
-    } else {
-        spread.pieces(kept, plan.kept_by_task(), |task, kept| square(task, kept, &mut []));
-    }
-
+    let weighting = sampler.weighting()?;
+    let Workspace { tables, groups, sorted } = workspace;
+    let sums = Sums::new(spread, tables, (x, labels, betas), weighting)?;
+    let (plan, anchors) = (&sums.plan, betas.len());
     let classes = Classes::new(anchors, labels);
     groups.resize_with(plan.panels_of_anchors().div_ceil(PANELS), Default::default);
     spread.pieces(groups, 1, |group, out| {
@@ -135,21 +116,24 @@ pub(super) fn draw<T: Scalar>(
         picks.clear();
         *report = DrawReport::default();
         for panel in group * PANELS..((group + 1) * PANELS).min(plan.panels_of_anchors()) {
-            spread.set.run(Read { plan: &plan, kept, panel, totals: &mut totals });
+            spread.set.run(Read { plan, kept: sums.kept, panel, totals: &mut totals });
             for anchor in panel * TILE..((panel + 1) * TILE).min(anchors) {
                 let class = classes.of_batch(anchor);
                 if class.len() == 1 || classes.of(anchor).len() == x.count() {
                     continue;
                 }
+                let positives = class.len() as u64 - 1;
                 if totals.total[anchor % TILE] > 0.0 {
-                    *report = report.plus(pick_all(kept, &totals, anchor, class, key, picks));
+                    let triplets = if sampler.draws() { positives } else { 0 };
+                    *report = report.plus(DrawReport { triplets, ..totals.report(anchor % TILE) });
+                    if sampler.draws() {
+                        pick_all(sums.kept, &totals, anchor, class, key, picks);
+                    }
                 } else if weighting.empty() == EmptyRow::Skip {
-                    let without_candidate = class.len() as u64 - 1;
-                    let (anchors, anchors_without_candidate) = (1, 1);
                     *report = report.plus(DrawReport {
-                        anchors,
-                        without_candidate,
-                        anchors_without_candidate,
+                        anchors: 1,
+                        without_candidate: positives,
+                        anchors_without_candidate: 1,
                         ..DrawReport::default()
                     });
                 } else {
@@ -158,11 +142,14 @@ pub(super) fn draw<T: Scalar>(
             }
         }
     });
+    let report = groups.iter().fold(DrawReport::default(), |report, (_, of_group)| report.plus(*of_group));
+    draws.clear();
+    if !sampler.draws() {
+        return Some(report);
+    }
 
-    let mut report = DrawReport::default();
     let mut starts = vec![0_usize; plan.blocks() + 2];
-    for (picks, of_group) in &*groups {
-        report = report.plus(*of_group);
+    for (picks, _) in &*groups {
         for pick in picks {
             starts[(pick.block as usize).min(plan.blocks()) + 1] += 1;
         }
@@ -180,13 +167,11 @@ pub(super) fn draw<T: Scalar>(
     let second_key = key.with_stream(Stream::SecondNegatives);
     spread.pieces(sorted, DRAWS, |_, picks| {
         let open = picks.partition_point(|pick| pick.block < DONE);
-        let (labels, cosines, picks_open) = (labels_here, &*cosines, &mut picks[..open]);
-        spread.set.run(Choose { plan, law, panels, labels, cuts, cosines, picks: picks_open });
+        spread.set.run(Choose { sums: &sums, picks: &mut picks[..open] });
         for pick in picks {
             pick.second = classes.third(pick.anchor, pick.negative, second_key, pick.index);
         }
     });
-    draws.clear();
     draws.resize(sorted.len(), Draw::default());
     for pick in sorted {
         let Pick { anchor, positive, negative, second, .. } = *pick;
@@ -198,28 +183,14 @@ pub(super) fn draw<T: Scalar>(
 }
 
 /// The blocks of one anchor's draws.
-fn pick_all(
-    kept: &[Cell],
-    totals: &Totals,
-    anchor: usize,
-    class: &[u32],
-    key: Key,
-    picks: &mut Vec<Pick>,
-) -> DrawReport {
-    let draws = class.len() - 1;
-    let mut report = DrawReport { anchors: 1, triplets: draws as u64, ..DrawReport::default() };
+fn pick_all(kept: &[Cell], totals: &Totals, anchor: usize, class: &[u32], key: Key, picks: &mut Vec<Pick>) {
     let a = anchor % TILE;
-    if totals.candidates[a] > 0 {
-        report.capped = f64::from(totals.capped[a]) / f64::from(totals.candidates[a]);
-    }
     let ln_total = Scalar::ln(totals.total[a]);
     let positives = class.iter().filter(|&&i| i as usize != anchor);
     for (index, &positive) in (0..).zip(positives) {
-        report.effective_negatives += totals.effective(a) / draws as f64;
         let pick = totals.pick(kept, a, ln_total, key.uniform(anchor as u32, index));
         picks.push(Pick { anchor: anchor as u32, positive, index, ..pick });
     }
-    report
 }
 
 /// The draws of an anchor without a candidate whose policy gives it one: by its exact row.
@@ -242,67 +213,4 @@ fn draw_exactly<T: Scalar>(
         picks.push(Pick { anchor, positive, index, block: DONE, negative, log_prob, ..Pick::default() });
         index += 1;
     })
-}
-
-/// The sums of one square of the plan.
-struct Square<'a> {
-    plan: Plan,
-    law: Law,
-    panels: Panels<'a>,
-    labels: &'a [u32],
-    cuts: &'a [f32],
-    active: bool,
-    task: usize,
-    kept: &'a mut [Cell],
-    /// Where cosines are kept, `[row panel][column panel]`; or nothing.
-    cosines: &'a mut [Tile],
-}
-
-impl WithSimd for Square<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { plan, law, panels, labels, cuts, active, task, kept, cosines: known } = self;
-        let (across, down) = plan.square(task);
-        let panels_in_square = plan.panels_in_square();
-        let here = |square: usize, panels: usize| {
-            square * panels_in_square..((square + 1) * panels_in_square).min(panels)
-        };
-        kept.fill(Cell::default());
-        let (of_rows, of_columns) = kept.split_at_mut(plan.kept_by_task() / 2);
-        // Within the square: the cell of a panel over the block that another panel lies in.
-        let place = |panel: usize, other: usize| {
-            (other % panels_in_square) * TILE / plan.block * panels_in_square + panel % panels_in_square
-        };
-        let mut scratch = Vec::new();
-        let (mut tile, mut logs) = (Tile::new(), Tile::new());
-        let mut out = [Cell::default(); 2];
-        for j in here(down, plan.panels()) {
-            let packed = panels.get(j, &mut scratch);
-            for i in here(across, plan.panels_of_anchors()).filter(|&i| i <= j) {
-                let anchors: [u32; TILE] = core::array::from_fn(|r| (i * TILE + r) as u32);
-                let known = known.get_mut(i * panels_in_square + j);
-                let tile = known.unwrap_or(&mut tile);
-                cosines(simd, &panels.batch, &anchors, j * TILE, packed, tile);
-                let side = |panel: usize| panel * TILE..(panel + 1) * TILE;
-                let sides = Sides {
-                    row_labels: &labels[side(i)],
-                    row_cuts: &cuts[side(i)],
-                    labels: &labels[side(j)],
-                    cuts: &cuts[side(j)],
-                    active,
-                };
-                let (law, sides, logs) = (&law, &sides, &mut logs);
-                if !simd.vectorize(TileSums { law, sides, tile, logs, out: &mut out }) {
-                    continue;
-                }
-                of_rows[place(i, j)].add(&out[0]);
-                if i != j && j < plan.panels_of_anchors() {
-                    let kept = if across == down { &mut *of_rows } else { &mut *of_columns };
-                    kept[place(j, i)].add(&out[1]);
-                }
-            }
-        }
-    }
 }

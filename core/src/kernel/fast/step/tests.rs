@@ -1,15 +1,17 @@
 //! Draws of a whole batch against the reference and the exact law.
 
+use super::plan::Plan;
 use super::*;
 use crate::kernel::fast::Fast;
 use crate::kernel::scalar::Reference;
 use crate::kernel::{Backend, BatchView};
+use crate::weight::FarCut;
 use crate::{Cap, Loss, Margin, Objective, Reduction, Weighting};
 
 type Drawn = (Vec<Draw<f32>>, DrawReport);
 
 /// Unit rows around `classes` directions; `spread` is the length of the noise.
-fn rows(seed: u64, labels: &[u32], dim: usize, spread: f64) -> Vec<f32> {
+pub(super) fn rows(seed: u64, labels: &[u32], dim: usize, spread: f64) -> Vec<f32> {
     let key = Key::new(seed, Stream::Init, 0);
     let mut x = Vec::new();
     for (i, &label) in labels.iter().enumerate() {
@@ -22,11 +24,15 @@ fn rows(seed: u64, labels: &[u32], dim: usize, spread: f64) -> Vec<f32> {
     x
 }
 
-fn labels(count: usize, each: usize) -> Vec<u32> {
+pub(super) fn labels(count: usize, each: usize) -> Vec<u32> {
     (0..count).map(|i| (i / each) as u32).collect()
 }
 
-fn view<'a>(x: &'a Vec<f32>, labels: &'a Vec<u32>, betas: &'a Vec<f32>) -> BatchView<'a, Vec<f32>, Vec<u32>> {
+pub(super) fn view<'a>(
+    x: &'a Vec<f32>,
+    labels: &'a Vec<u32>,
+    betas: &'a Vec<f32>,
+) -> BatchView<'a, Vec<f32>, Vec<u32>> {
     let (anchors, count) = (betas.len(), labels.len());
     BatchView { embeddings: x, labels, betas, anchors, count, dim: x.len() / count }
 }
@@ -91,7 +97,7 @@ fn law_of(ln: &[f64]) -> Vec<f64> {
 
 /// Error of a log-weight in single precision, both backends: cosines and distances carry a few 1e-7, and the law's
 /// slope at the cap multiplies them.
-fn rounding(n: f64) -> f64 {
+pub(super) fn rounding(n: f64) -> f64 {
     2e-5 + 2e-6 * n
 }
 
@@ -147,11 +153,11 @@ fn compare_by(
     differ
 }
 
-fn weighting(n: f64, cap: Cap<f32>, far: FarCut<f32>, empty: EmptyRow) -> Weighting<f32> {
+pub(super) fn weighting(n: f64, cap: Cap<f32>, far: FarCut<f32>, empty: EmptyRow) -> Weighting<f32> {
     Weighting::new(n, cap, far, empty).unwrap()
 }
 
-const CUTS: [FarCut<f32>; 3] = [FarCut::None, FarCut::At(1.4), FarCut::Active { margin: 0.2 }];
+pub(super) const CUTS: [FarCut<f32>; 3] = [FarCut::None, FarCut::At(1.4), FarCut::Active { margin: 0.2 }];
 
 #[test]
 fn draws_are_those_of_the_reference_but_for_ties() {
@@ -207,7 +213,7 @@ fn odd_batches_draw_what_the_reference_draws() {
 }
 
 /// Labels of a batch and of a memory behind it, which holds some classes of the batch and others.
-fn remembered(anchors: usize, count: usize) -> Vec<u32> {
+pub(super) fn remembered(anchors: usize, count: usize) -> Vec<u32> {
     (0..count).map(|i| if i < anchors { i as u32 / 4 } else { (i as u32 * 13 + 5) % 97 }).collect()
 }
 
@@ -335,8 +341,8 @@ fn memory_beyond_the_embeddings_is_bounded() {
     let fast = Fast::new(2).unwrap();
     drawn(&fast, &weighting(16.0, Cap::Near(0.5), FarCut::None, EmptyRow::Skip), &x, &labels, 0);
     let workspace = fast.workspace.lock().unwrap();
-    let kept = workspace.kept.capacity() * size_of::<Cell>();
-    let packed = workspace.packed.capacity() * size_of::<f32>();
+    let kept = workspace.tables.kept.capacity() * size_of::<Cell>();
+    let packed = workspace.tables.packed.capacity() * size_of::<f32>();
     assert!(kept > 0 && packed > 0 && kept + packed <= 64 << 20, "{kept} + {packed} bytes");
     // Whatever the batch: the sums and the panels have limits of their own.
     for count in [100, 10_000, 65_536, 1 << 20] {

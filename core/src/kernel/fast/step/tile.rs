@@ -40,7 +40,7 @@ pub(super) struct Batch<'a> {
 impl Batch<'_> {
     /// One embedding; the last one for indices beyond.
     #[inline(always)]
-    fn row(&self, index: usize) -> &[f32] {
+    pub(super) fn row(&self, index: usize) -> &[f32] {
         &self.x[index.min(self.count - 1) * self.dim..][..self.dim]
     }
 }

@@ -31,7 +31,7 @@ pub(super) fn log_weight<S: Simd>(simd: S, slope: S::f32s, c: S::f32s) -> S::f32
 
 /// `1/d`.
 #[inline(always)]
-fn inverse_distance<S: Simd>(simd: S, c: S::f32s) -> S::f32s {
+pub(super) fn inverse_distance<S: Simd>(simd: S, c: S::f32s) -> S::f32s {
     let two = simd.splat_f32s(2.0);
     let q = simd.negate_mul_add_f32s(two, c, two);
     inverse_sqrt(simd, simd.max_f32s(q, simd.splat_f32s(LEAST)))
@@ -39,13 +39,13 @@ fn inverse_distance<S: Simd>(simd: S, c: S::f32s) -> S::f32s {
 
 /// What a pair weighs over `2^reference`, but for the cap.
 #[inline(always)]
-fn weight<S: Simd>(simd: S, log: S::f32s, inverse: S::f32s, minus_reference: S::f32s) -> S::f32s {
+pub(super) fn weight<S: Simd>(simd: S, log: S::f32s, inverse: S::f32s, minus_reference: S::f32s) -> S::f32s {
     simd.mul_f32s(exp2(simd, simd.add_f32s(log, minus_reference)), inverse)
 }
 
 /// `w`, and 0 where that is too far below the reference.
 #[inline(always)]
-fn or_zero<S: Simd>(simd: S, w: S::f32s) -> S::f32s {
+pub(super) fn or_zero<S: Simd>(simd: S, w: S::f32s) -> S::f32s {
     let least = simd.splat_f32s(f32::from_bits(((FLUSH as i32 + 127) as u32) << 23));
     simd.select_f32s(simd.greater_than_f32s(w, least), w, simd.splat_f32s(0.0))
 }
@@ -75,7 +75,7 @@ pub(super) struct Sides<'a> {
 
 impl Sides<'_> {
     /// Whether a row and a column may be of one class, by the ranges of their labels.
-    fn may_match(&self) -> bool {
+    pub(super) fn may_match(&self) -> bool {
         let range = |labels: &[u32]| {
             labels.iter().fold((u32::MAX, 0), |(low, high), &label| (low.min(label), high.max(label)))
         };
@@ -125,7 +125,7 @@ impl WithSimd for TileSums<'_> {
 
 /// Cosines of pairs of one class become negative infinity.
 #[inline(always)]
-fn part_classes<S: Simd>(simd: S, sides: &Sides<'_>, tile: &mut Tile) {
+pub(super) fn part_classes<S: Simd>(simd: S, sides: &Sides<'_>, tile: &mut Tile) {
     let (labels, _) = S::as_simd_u32s(sides.labels);
     let none = simd.splat_f32s(f32::NEG_INFINITY);
     for r in 0..TILE {

@@ -1,0 +1,148 @@
+//! The sums of weights of a whole batch: what a draw chooses blocks by, and what a probability is a share of.
+//!
+//! Weights are symmetric but for the far cut, so only the upper triangle of the matrix of pairs is computed, tile by
+//! tile: cosines in registers, weights while the tile is near, sums of rows and columns, and the tile is forgotten.
+//! What a memory holds has columns and no rows: of its pairs with each other none is looked at.
+
+use pulp::{Simd, WithSimd};
+
+use super::Spread;
+use super::cell::Cell;
+use super::law::Law;
+use super::plan::{Panels, Plan};
+use super::tile::{Batch, Lifts, TILE, Tile, cosines};
+use super::weights::{Sides, TileSums};
+use crate::Scalar;
+use crate::batch::Embeddings;
+use crate::weight::{FarCut, Weighting};
+
+/// Rows of a square whose cosines are kept: those of all its tiles lie in a second cache.
+const KNOWN: usize = 128;
+
+/// Memory that stays between steps.
+#[derive(Debug, Default)]
+pub(super) struct Tables {
+    pub(super) packed: Vec<f32>,
+    pub(super) kept: Vec<Cell>,
+    cuts: Vec<f32>,
+    labels: Vec<u32>,
+    lift: Vec<f32>,
+    cosines: Vec<Tile>,
+}
+
+/// Sums of each anchor over blocks of columns, and what they were made of.
+pub(super) struct Sums<'a> {
+    pub(super) plan: Plan,
+    pub(super) law: Law,
+    pub(super) panels: Panels<'a>,
+    /// Labels and least cosines (exclusive) of candidates, padded to whole panels.
+    pub(super) labels: &'a [u32],
+    pub(super) cuts: &'a [f32],
+    pub(super) kept: &'a [Cell],
+    /// The cosines of a batch of one square, `[row panel][column panel]` with none below the diagonal; else nothing.
+    pub(super) cosines: &'a [Tile],
+}
+
+impl<'a> Sums<'a> {
+    /// Of the rows `x`, of which as many as there are `betas` are anchors. `None` where this path does not apply:
+    /// another precision, one row, or a law that cosines in single precision are too coarse for (see [`Law::of`]).
+    pub(super) fn new<T: Scalar>(
+        spread: Spread,
+        tables: &'a mut Tables,
+        (x, labels, betas): (Embeddings<'a, T>, &[u32], &[T]),
+        weighting: &Weighting<T>,
+    ) -> Option<Self> {
+        let single = T::as_single(x.as_slice()).filter(|_| x.count() > 1)?;
+        let Tables { packed, kept, cuts, labels: all_labels, lift, cosines } = tables;
+        let law = Law::of(weighting, betas, cuts)?;
+        let active = matches!(weighting.far(), FarCut::Active { .. });
+        let plan = Plan::new(betas.len(), x.count());
+        let padded = plan.panels() * TILE;
+        cuts.resize(padded, f32::INFINITY);
+        all_labels.clear();
+        all_labels.extend_from_slice(labels);
+        all_labels.resize(padded, 0);
+        lift.clear();
+        lift.resize(padded, f32::NEG_INFINITY);
+        spread.set.run(Lifts { x: single, dim: x.dim(), out: lift });
+        let batch = Batch { x: single, dim: x.dim(), count: x.count(), lift };
+        let panels = Panels::new(batch, packed);
+        kept.resize(plan.tasks() * plan.kept_by_task(), Cell::default());
+        // Of a batch of one square all cosines are kept, so that no draw computes them again.
+        let one_square = plan.tasks() == 1 && plan.rows <= KNOWN;
+        cosines.resize_with(if one_square { plan.panels_in_square().pow(2) } else { 0 }, Tile::new);
+        let (labels, cuts) = (&*all_labels, &*cuts);
+        let square = |task: usize, kept: &mut [Cell], cosines: &mut [Tile]| {
+            spread.set.run(Square { plan, law, panels, labels, cuts, active, task, kept, cosines });
+        };
+        if one_square {
+            square(0, kept, cosines);
+        } else {
+            spread.pieces(kept, plan.kept_by_task(), |task, kept| square(task, kept, &mut []));
+        }
+        Some(Self { plan, law, panels, labels, cuts, kept, cosines })
+    }
+}
+
+/// The sums of one square of the plan.
+struct Square<'a> {
+    plan: Plan,
+    law: Law,
+    panels: Panels<'a>,
+    labels: &'a [u32],
+    cuts: &'a [f32],
+    active: bool,
+    task: usize,
+    kept: &'a mut [Cell],
+    /// Where cosines are kept, `[row panel][column panel]`; or nothing.
+    cosines: &'a mut [Tile],
+}
+
+impl WithSimd for Square<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { plan, law, panels, labels, cuts, active, task, kept, cosines: known } = self;
+        let (across, down) = plan.square(task);
+        let panels_in_square = plan.panels_in_square();
+        let here = |square: usize, panels: usize| {
+            square * panels_in_square..((square + 1) * panels_in_square).min(panels)
+        };
+        kept.fill(Cell::default());
+        let (of_rows, of_columns) = kept.split_at_mut(plan.kept_by_task() / 2);
+        // Within the square: the cell of a panel over the block that another panel lies in.
+        let place = |panel: usize, other: usize| {
+            (other % panels_in_square) * TILE / plan.block * panels_in_square + panel % panels_in_square
+        };
+        let mut scratch = Vec::new();
+        let (mut tile, mut logs) = (Tile::new(), Tile::new());
+        let mut out = [Cell::default(); 2];
+        for j in here(down, plan.panels()) {
+            let packed = panels.get(j, &mut scratch);
+            for i in here(across, plan.panels_of_anchors()).filter(|&i| i <= j) {
+                let anchors: [u32; TILE] = core::array::from_fn(|r| (i * TILE + r) as u32);
+                let known = known.get_mut(i * panels_in_square + j);
+                let tile = known.unwrap_or(&mut tile);
+                cosines(simd, &panels.batch, &anchors, j * TILE, packed, tile);
+                let side = |panel: usize| panel * TILE..(panel + 1) * TILE;
+                let sides = Sides {
+                    row_labels: &labels[side(i)],
+                    row_cuts: &cuts[side(i)],
+                    labels: &labels[side(j)],
+                    cuts: &cuts[side(j)],
+                    active,
+                };
+                let (law, sides, logs) = (&law, &sides, &mut logs);
+                if !simd.vectorize(TileSums { law, sides, tile, logs, out: &mut out }) {
+                    continue;
+                }
+                of_rows[place(i, j)].add(&out[0]);
+                if i != j && j < plan.panels_of_anchors() {
+                    let kept = if across == down { &mut *of_rows } else { &mut *of_columns };
+                    kept[place(j, i)].add(&out[1]);
+                }
+            }
+        }
+    }
+}
