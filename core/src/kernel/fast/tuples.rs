@@ -33,7 +33,7 @@ pub(super) fn loss<T: Scalar>(
     let single = T::as_single(x.as_slice()).filter(|_| objective.sampler().draws())?;
     let (dim, anchors) = (x.dim(), betas.len());
     let gradient = T::as_single_mut(&mut dx[..anchors * dim])?;
-    let pairs: Vec<[u32; 2]> = draws.iter().flat_map(|draw| tuple_pairs(objective, draw)).collect();
+    let pairs = tuple_pairs(objective, draws);
     let mut distances = vec![0.0; pairs.len()];
     spread.pieces(&mut distances, PAIRS, |piece, out| {
         let pairs = &pairs[piece * PAIRS..][..out.len()];
@@ -78,23 +78,26 @@ struct Ends {
 impl Ends {
     /// For the first `anchors` rows: what a memory holds is pulled by nobody.
     fn new(anchors: usize, pulls: &[(u32, u32, f32)]) -> Self {
-        let ends = || {
-            let both = |&(i, j, share): &(u32, u32, f32)| [(i as usize, j, share), (j as usize, i, share)];
-            pulls.iter().flat_map(both).filter(|&(row, ..)| row < anchors)
-        };
         // Counted two places on, so that filling moves each start to where it belongs.
         let mut starts = vec![0; anchors + 2];
-        for (row, ..) in ends() {
-            starts[row + 2] += 1;
+        let of_batch = |row: u32| Some(row as usize).filter(|&row| row < anchors);
+        for &(i, j, _) in pulls {
+            for row in [i, j].into_iter().filter_map(of_batch) {
+                starts[row + 2] += 1;
+            }
         }
         for row in 2..anchors + 2 {
             starts[row] += starts[row - 1];
         }
         let mut list = vec![(0, 0.0); starts[anchors + 1]];
-        for (row, other, share) in ends() {
-            let start = &mut starts[row + 1];
-            list[*start] = (other, share);
-            *start += 1;
+        for &(i, j, share) in pulls {
+            for (row, other) in [(i, j), (j, i)] {
+                if let Some(row) = of_batch(row) {
+                    let start = &mut starts[row + 1];
+                    list[*start] = (other, share);
+                    *start += 1;
+                }
+            }
         }
         Self { starts, list }
     }
@@ -229,12 +232,19 @@ fn columns<S: Simd, const NV: usize>(
     }
 }
 
-/// The pairs of a tuple whose distances its loss takes: anchor and positive, anchor and negative, and for the
-/// quadruplet loss the negative and the sample of a third class.
-fn tuple_pairs<T: Scalar>(objective: &Objective<T>, draw: &Draw<T>) -> impl Iterator<Item = [u32; 2]> {
-    let Triplet { anchor, positive, negative } = draw.triplet;
-    let second = draw.second.filter(|_| matches!(objective.loss(), Loss::Quadruplet(_)));
-    [[anchor, positive], [anchor, negative]].into_iter().chain(second.map(|second| [negative, second]))
+/// The pairs of tuples whose distances the loss takes: anchor and positive, anchor and negative, and for the quadruplet
+/// loss the negative and the sample of a third class.
+fn tuple_pairs<T: Scalar>(objective: &Objective<T>, draws: &[Draw<T>]) -> Vec<[u32; 2]> {
+    let quadruplet = matches!(objective.loss(), Loss::Quadruplet(_));
+    let mut pairs = Vec::with_capacity(if quadruplet { 3 } else { 2 } * draws.len());
+    for draw in draws {
+        let Triplet { anchor, positive, negative } = draw.triplet;
+        pairs.extend([[anchor, positive], [anchor, negative]]);
+        if let Some(second) = draw.second.filter(|_| quadruplet) {
+            pairs.push([negative, second]);
+        }
+    }
+    pairs
 }
 
 #[cfg(test)]

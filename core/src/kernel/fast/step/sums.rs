@@ -11,7 +11,7 @@ use super::cell::Cell;
 use super::law::Law;
 use super::plan::{Panels, Plan};
 use super::tile::{Batch, Lifts, TILE, Tile, cosines};
-use super::weights::{Sides, TileSums};
+use super::weights::{Scratch, Sides, TileSums};
 use crate::Scalar;
 use crate::batch::Embeddings;
 use crate::weight::{FarCut, Weighting};
@@ -115,11 +115,11 @@ impl WithSimd for Square<'_> {
         let place = |panel: usize, other: usize| {
             (other % panels_in_square) * TILE / plan.block * panels_in_square + panel % panels_in_square
         };
-        let mut scratch = Vec::new();
-        let (mut tile, mut logs) = (Tile::new(), Tile::new());
+        let mut store = Vec::new();
+        let (mut tile, mut scratch) = (Tile::new(), Scratch::new());
         let mut out = [Cell::default(); 2];
         for j in here(down, plan.panels()) {
-            let packed = panels.get(j, &mut scratch);
+            let packed = panels.get(j, &mut store);
             for i in here(across, plan.panels_of_anchors()).filter(|&i| i <= j) {
                 let anchors: [u32; TILE] = core::array::from_fn(|r| (i * TILE + r) as u32);
                 let known = known.get_mut(i * panels_in_square + j);
@@ -133,8 +133,8 @@ impl WithSimd for Square<'_> {
                     cuts: &cuts[side(j)],
                     active,
                 };
-                let (law, sides, logs) = (&law, &sides, &mut logs);
-                if !simd.vectorize(TileSums { law, sides, tile, logs, out: &mut out }) {
+                let (law, sides, scratch) = (&law, &sides, &mut scratch);
+                if !simd.vectorize(TileSums { law, sides, tile, scratch, out: &mut out }) {
                     continue;
                 }
                 of_rows[place(i, j)].add(&out[0]);

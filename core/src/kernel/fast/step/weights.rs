@@ -84,13 +84,32 @@ impl Sides<'_> {
     }
 }
 
+/// What is written down between the passes over a tile.
+pub(super) struct Scratch {
+    logs: Tile,
+    /// Of each row, what its columns l and l + 16 come to.
+    row_sums: [[f32; HALF]; TILE],
+    row_squares: [[f32; HALF]; TILE],
+    row_counts: [[u32; HALF]; TILE],
+}
+
+impl Scratch {
+    pub(super) const fn new() -> Self {
+        Self {
+            logs: Tile::new(),
+            row_sums: [[0.0; HALF]; TILE],
+            row_squares: [[0.0; HALF]; TILE],
+            row_counts: [[0; HALF]; TILE],
+        }
+    }
+}
+
 /// Sums of a tile: of each row over its columns, and of each column over its rows. `None` where there is no candidate.
 pub(super) struct TileSums<'a> {
     pub(super) law: &'a Law,
     pub(super) sides: &'a Sides<'a>,
     pub(super) tile: &'a mut Tile,
-    /// Scratch.
-    pub(super) logs: &'a mut Tile,
+    pub(super) scratch: &'a mut Scratch,
     pub(super) out: &'a mut [Cell; 2],
 }
 
@@ -100,7 +119,9 @@ impl WithSimd for TileSums<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> bool {
-        let Self { law, sides, tile, logs, out } = self;
+        let Self { law, sides, tile, scratch, out } = self;
+        let Scratch { logs, row_sums, row_squares, row_counts } = scratch;
+        let rows = (row_sums, row_squares, row_counts);
         if sides.may_match() {
             part_classes(simd, sides, tile);
         }
@@ -110,14 +131,14 @@ impl WithSimd for TileSums<'_> {
         let weighted = Weighted { law, sides, tile, logs };
         if high - low > SPAN {
             let references = own_references(simd, &weighted);
-            weighted.sums::<S, true, true, true>(simd, &references, out);
+            weighted.sums::<S, true, true, true>(simd, &references, rows, out);
             return true;
         }
         let references = [[(0.5 * (low + high)).round_ties_even(); TILE]; 2];
         match (sides.active, capped) {
-            (false, false) => weighted.sums::<S, false, false, false>(simd, &references, out),
-            (false, true) => weighted.sums::<S, false, false, true>(simd, &references, out),
-            (true, _) => weighted.sums::<S, true, false, true>(simd, &references, out),
+            (false, false) => weighted.sums::<S, false, false, false>(simd, &references, rows, out),
+            (false, true) => weighted.sums::<S, false, false, true>(simd, &references, rows, out),
+            (true, _) => weighted.sums::<S, true, false, true>(simd, &references, rows, out),
         }
         true
     }
@@ -221,6 +242,9 @@ fn terms<S: Simd, const CAP: bool>(simd: S, w: S::f32s, cap: S::f32s, candidate:
     Partial(w, simd.mul_f32s(w, w), simd.select_u32s(candidate, count, simd.splat_u32s(0)))
 }
 
+/// The parts of the sums of rows, squares and counts: see [`Scratch`].
+type RowParts<'a> = (&'a mut [[f32; HALF]; TILE], &'a mut [[f32; HALF]; TILE], &'a mut [[u32; HALF]; TILE]);
+
 /// A tile whose logarithms are known.
 struct Weighted<'a> {
     law: &'a Law,
@@ -237,6 +261,7 @@ impl Weighted<'_> {
         &self,
         simd: S,
         references: &[[f32; TILE]; 2],
+        (row_sums, row_squares, row_counts): RowParts<'_>,
         out: &mut [Cell; 2],
     ) {
         let Self { law, sides, tile, logs } = *self;
@@ -249,10 +274,6 @@ impl Weighted<'_> {
         let (minus_columns, _) = S::as_simd_f32s(&minus[1]);
         let (cap_columns, _) = S::as_simd_f32s(&caps[1]);
         let (cut_columns, _) = S::as_simd_f32s(sides.cuts);
-        // Of each row, what its columns l and l + 16 come to.
-        let mut row_sums = [[0.0_f32; HALF]; TILE];
-        let mut row_squares = [[0.0_f32; HALF]; TILE];
-        let mut row_counts = [[0_u32; HALF]; TILE];
         let mut column_counts = [0_u32; TILE];
         let [of_rows, of_columns] = &mut *out;
         let vectors = HALF / S::F32_LANES;
@@ -300,9 +321,9 @@ impl Weighted<'_> {
                 S::as_mut_simd_u32s(&mut column_counts).0[v] = columns[h].2;
             }
         }
-        of_rows.sum = halve(&row_sums, |a, b| a + b);
-        of_rows.squares = halve(&row_squares, |a, b| a + b);
-        for (counts, cell) in [(halve(&row_counts, |a, b| a + b), of_rows), (column_counts, of_columns)] {
+        of_rows.sum = halve(row_sums, |a, b| a + b);
+        of_rows.squares = halve(row_squares, |a, b| a + b);
+        for (counts, cell) in [(halve(row_counts, |a, b| a + b), of_rows), (column_counts, of_columns)] {
             cell.candidates = counts.map(|count| count % CAPPED);
             cell.capped = counts.map(|count| count / CAPPED);
         }
