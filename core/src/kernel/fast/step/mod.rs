@@ -13,12 +13,15 @@ mod cell;
 mod classes;
 mod draw;
 mod expected;
+#[cfg(test)]
+mod expected_tests;
 mod law;
 pub(super) mod math;
 mod plan;
 mod push;
 mod sums;
 mod tile;
+mod tile_sums;
 mod weights;
 
 #[cfg(test)]
