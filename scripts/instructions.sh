@@ -28,7 +28,7 @@ count() {
 
 {
     echo "path,instructions"
-    for path in step::1024 search::2048 mlp::128 conv::32 isotonic::100000; do
+    for path in step::1024 expected::1024 search::2048 mlp::128 conv::32 isotonic::100000; do
         echo "$path,$(count "$path")"
     done
 } >"$work/now.csv"

@@ -36,15 +36,15 @@ fn embeddings(n: usize) -> (Vec<f32>, Vec<u32>) {
     (rows, (0..n).map(|i| (i / PER_CLASS) as u32).collect())
 }
 
-/// Draws, loss and gradients of a batch: distance weighted sampling with the margin loss.
-#[divan::bench(args = [128, 1024])]
-fn step(bencher: Bencher<'_, '_>, n: usize) {
+/// Loss and gradients of a batch with the margin loss, its negatives chosen by `sampler`.
+fn batch(bencher: Bencher<'_, '_>, n: usize, sampler: fn(Weighting<f32>) -> Sampler<f32>) {
     let fast = Fast::new(1).expect("a pool");
     let ((rows, labels), betas) = (embeddings(n), vec![1.2_f32; n]);
     let weighting =
         Weighting::new(DIM as f64, Cap::Near(0.5), FarCut::At(1.4), EmptyRow::Skip).expect("a law");
     let loss = Loss::Margin(Margin::new(0.2, 0.0).expect("a margin"));
-    let sampler = Sampler::DistanceWeighted(weighting);
+    let sampler = sampler(weighting);
+    let tuples = if sampler.draws() { n * (PER_CLASS - 1) } else { 0 };
     let objective = Objective::new(loss, sampler, Reduction::MeanActive).expect("parts that fit");
     let view =
         BatchView { embeddings: &rows, labels: &labels, betas: &betas, anchors: n, count: n, dim: DIM };
@@ -55,9 +55,21 @@ fn step(bencher: Bencher<'_, '_>, n: usize) {
         let key = Key::new(5, Stream::Negatives, step);
         let drawn = fast.draw(view, &objective, key, &mut draws).expect("a batch");
         let report = fast.loss(view, &objective, &draws, &mut dx, &mut dbetas).expect("a batch");
-        assert_eq!(drawn.triplets as usize, n * (PER_CLASS - 1));
+        assert_eq!((drawn.anchors as usize, drawn.triplets as usize), (n, tuples));
         assert!(report.loss > 0.0 && dx.iter().all(|d| d.is_finite()));
     });
+}
+
+/// Distance weighted sampling.
+#[divan::bench(args = [128, 1024])]
+fn step(bencher: Bencher<'_, '_>, n: usize) {
+    batch(bencher, n, Sampler::DistanceWeighted);
+}
+
+/// Every negative with its probability.
+#[divan::bench(args = [128, 1024])]
+fn expected(bencher: Bencher<'_, '_>, n: usize) {
+    batch(bencher, n, Sampler::Expected);
 }
 
 /// Where the matches of each sample stand among its hundred nearest.
