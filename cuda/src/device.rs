@@ -11,6 +11,7 @@ use crate::error::{Error, failed_to};
 use crate::kernels::{self, Declaration, FILES};
 use crate::launch;
 use crate::memory::Scratch;
+use crate::precision::Precision;
 use crate::traffic::{Meter, Traffic};
 
 /// CUDA 12.0, the first that reads PTX 8.0: driver 525.
@@ -47,6 +48,7 @@ struct Cache {
 pub struct Cuda {
     name: String,
     device: String,
+    pub(crate) precision: Precision,
     context: Arc<CudaContext>,
     stream: Arc<CudaStream>,
     /// Whether the device may still read the host's memory after a copy from there was queued.
@@ -107,6 +109,7 @@ impl Cuda {
         Ok(Self {
             name: format!("cuda:{ordinal}"),
             device,
+            precision: Precision::default(),
             context,
             stream,
             reads_host_memory,
