@@ -53,7 +53,7 @@ impl Cuda {
         let ConvShape { batch, height, width, inputs, outputs, .. } = shape;
         self.product(cut, None, false, out, |out, _| {
             self.launch(
-                cut.kernel(self.precision, kernels),
+                cut.kernel(self.precision(), kernels),
                 cut.grid,
                 [
                     a.read(a_len).into(),

@@ -153,7 +153,7 @@ impl Cuda {
         let cut = Cut::new(rows, outputs, inputs, is_aligned(shape))?;
         self.product(&cut, Some(b), relu, y, |y, last| {
             self.launch(
-                cut.kernel(self.precision, FORWARD),
+                cut.kernel(self.precision(), FORWARD),
                 cut.grid,
                 [
                     x.read(rows * inputs).into(),
@@ -192,7 +192,7 @@ impl Cuda {
         let cut = Cut::new(inputs, outputs, rows, is_aligned(shape))?;
         self.product(&cut, None, false, dw, |dw, _| {
             self.launch(
-                cut.kernel(self.precision, WEIGHTS),
+                cut.kernel(self.precision(), WEIGHTS),
                 cut.grid,
                 [
                     x.read(rows * inputs).into(),
@@ -210,7 +210,7 @@ impl Cuda {
         let cut = Cut::new(rows, inputs, outputs, is_aligned(shape))?;
         self.product(&cut, None, false, dx, |dx, _| {
             self.launch(
-                cut.kernel(self.precision, INPUTS),
+                cut.kernel(self.precision(), INPUTS),
                 cut.grid,
                 [
                     dy.read(rows * outputs).into(),

@@ -2,12 +2,15 @@
 
 use core::fmt;
 
-use crate::device::Cuda;
-
 /// In what the products of a network are multiplied: those of linear layers and convolutions, forward and back.
 ///
 /// All else is the same by either: sums, biases, activations, gradients, weights and their moments are f32, and so is all
 /// that works with distances.
+///
+/// ```
+/// use nearfar_cuda::Precision;
+/// assert_eq!((Precision::default(), Precision::Tf32.to_string().as_str()), (Precision::Single, "tf32"));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
     /// Operands as they are, f32. Two runs give the same bytes, on every chip.
@@ -31,28 +34,5 @@ impl fmt::Display for Precision {
             Self::Single => "single",
             Self::Tf32 => "tf32",
         })
-    }
-}
-
-impl Cuda {
-    /// The same GPU with products in this precision; [`Precision::Single`] if never asked.
-    ///
-    /// ```
-    /// use nearfar_cuda::{Cuda, Precision};
-    /// if let Ok(cuda) = Cuda::new(0) {
-    ///     assert_eq!(cuda.precision(), Precision::Single);
-    ///     assert_eq!(cuda.with_precision(Precision::Tf32).precision(), Precision::Tf32);
-    /// }
-    /// ```
-    #[must_use]
-    pub fn with_precision(mut self, precision: Precision) -> Self {
-        self.precision = precision;
-        self
-    }
-
-    /// What [`with_precision`](Self::with_precision) chose.
-    #[must_use]
-    pub fn precision(&self) -> Precision {
-        self.precision
     }
 }
