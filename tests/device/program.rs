@@ -141,7 +141,8 @@ fn a_run_in_tf32_says_so_repeats_to_the_byte_and_stays_near_single_precision() {
         println!("loss {}, in tf32 {}", wanted["loss"], got["loss"]);
         assert_ne!(got["loss"], wanted["loss"]);
         // A few roundings of 2^-11 on the way to an embedding, and Adam's sign where a gradient is all rounding.
-        assert_near(got, wanted, &["loss", "positive_distance"], 1e-2);
+        // Seen on the simulator: 2e-4.
+        assert_near(got, wanted, &["loss", "positive_distance"], 2e-3);
     }
 
     let embed = |precision: &str| {
@@ -152,8 +153,8 @@ fn a_run_in_tf32_says_so_repeats_to_the_byte_and_stays_near_single_precision() {
     let ((single, wanted), (tf32, got)) = (embed("single"), embed("tf32"));
     assert_eq!((single, tf32), (cuda.name().into(), format!("{} tf32", cuda.name()).into()));
     let apart = got.iter().zip(&wanted).fold(0.0_f32, |apart, (g, w)| apart.max((g - w).abs()));
-    println!("embeddings {apart:.1e} apart");
-    assert!(1e-5 < apart && apart < 2e-2, "{apart}");
+    // Seen: 3e-4.
+    assert!(1e-5 < apart && apart < 3e-3, "{apart}");
 }
 
 #[test]
