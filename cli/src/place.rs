@@ -3,9 +3,9 @@
 
 use std::io::Write;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use nearfar_core::kernel::fast::Fast;
-use nearfar_cuda::{Cuda, Error};
+use nearfar_cuda::{Cuda, Error, Precision};
 
 use crate::args::Device;
 
@@ -20,16 +20,27 @@ pub enum Place {
 
 impl Place {
     /// What `device` names. `auto` is the first GPU, or else the processor, and says on stderr why a GPU whose driver is
-    /// installed is not used; a GPU that was asked for and is not there is an error with the reason.
-    pub fn open(device: Device, threads: usize) -> Result<Self> {
+    /// installed is not used; a GPU that was asked for and is not there is an error with the reason. `precision` is that
+    /// of a GPU's products: whoever asks for another than single gets a GPU or an error.
+    pub fn open(device: Device, precision: Precision, threads: usize) -> Result<Self> {
         let cpu = || -> Result<Self> {
             Ok(Self::Cpu(Box::new(Fast::new(threads).context("cannot start the threads")?)))
         };
+        let gpu = |cuda: Cuda| Ok(Self::Gpu(Box::new(cuda.with_precision(precision))));
+        let single = precision == Precision::Single;
         match device {
-            Device::Cpu => cpu(),
-            Device::Cuda(ordinal) => Ok(Self::Gpu(Box::new(Cuda::new(ordinal)?))),
+            Device::Cpu if single => cpu(),
+            Device::Cpu => bail!(
+                "--precision {precision} needs the tensor cores of a GPU, and --device cpu has none: leave one of the \
+                 two out"
+            ),
+            Device::Cuda(ordinal) => gpu(Cuda::new(ordinal)?),
             Device::Auto => match Cuda::new(0) {
-                Ok(cuda) => Ok(Self::Gpu(Box::new(cuda))),
+                Ok(cuda) => gpu(cuda),
+                Err(error) if !single => bail!(
+                    "--precision {precision} needs the tensor cores of a GPU, and none can be used here ({error}): \
+                     leave it out to compute on the CPU"
+                ),
                 // A machine without a driver is an ordinary machine: nobody there waits for a GPU.
                 Err(Error::NoDriver) => cpu(),
                 Err(error) => {
@@ -41,12 +52,13 @@ impl Place {
         }
     }
 
-    /// For reports: `cpu`, `cuda:0`.
+    /// For reports: `cpu`, `cuda:0`, `cuda:0 tf32`.
     #[must_use]
-    pub fn name(&self) -> &str {
+    pub fn name(&self) -> String {
         match self {
-            Self::Cpu(_) => "cpu",
-            Self::Gpu(cuda) => cuda.name(),
+            Self::Cpu(_) => "cpu".into(),
+            Self::Gpu(cuda) if cuda.precision() == Precision::Single => cuda.name().into(),
+            Self::Gpu(cuda) => format!("{} {}", cuda.name(), cuda.precision()),
         }
     }
 }

@@ -4,32 +4,13 @@
 // v2 tiles in shared memory, one sum a thread        2 shared loads for 1 fmaf
 // v3 (kept) product.cuh: 64 sums a thread, 4 shared loads of 128 bits for 64 fmaf, next step fetched meanwhile
 // Floor: 2 rows inputs outputs operations, and each operand read once: 4 (rows inputs + inputs outputs + rows outputs)
-// bytes. Not tried here: tensor cores, whose tf32 keeps 10 bits and fails the tolerance; three tf32 products would pass.
+// bytes. Tensor cores: linear_tf32.cu, by choice; its operands fail this file's tolerance. Three tf32 products would pass.
 // oracle: core/src/kernel/scalar/layers.rs
-#include "product.cuh"
+#include "linear.cuh"
 
-#define LINEAR(SUFFIX, ALIGNED, TILE)                                                                                          \
-    extern "C" __global__ void __launch_bounds__(PRODUCT_THREADS, BLOCKS)                                                     \
-        linear_##SUFFIX(const float *x, const float *w, const float *b, float *y, u32 with_bias, u32 relu, u32 rows,  \
-                        u32 inputs, u32 outputs, u32 chunk) {                                                         \
-        product<TILE>(Rows<ALIGNED>{x, rows, inputs}, Columns<ALIGNED>{w, outputs, inputs},                                             \
-                      Result<ALIGNED>{y, with_bias ? b : 0, rows, outputs, relu != 0}, inputs, chunk);                         \
-    }                                                                                                                 \
-    extern "C" __global__ void __launch_bounds__(PRODUCT_THREADS, BLOCKS)                                                     \
-        linear_dw_##SUFFIX(const float *x, const float *dy, float *dw, u32 rows, u32 inputs, u32 outputs,             \
-                           u32 chunk) {                                                                               \
-        product<TILE>(Columns<ALIGNED>{x, inputs, rows}, Columns<ALIGNED>{dy, outputs, rows}, Result<ALIGNED>{dw, 0, inputs, outputs}, rows,     \
-                      chunk);                                                                                         \
-    }                                                                                                                 \
-    extern "C" __global__ void __launch_bounds__(PRODUCT_THREADS, BLOCKS)                                                     \
-        linear_dx_##SUFFIX(const float *dy, const float *w, float *dx, u32 rows, u32 inputs, u32 outputs,             \
-                           u32 chunk) {                                                                               \
-        product<TILE>(Rows<ALIGNED>{dy, rows, outputs}, Rows<ALIGNED>{w, inputs, outputs}, Result<ALIGNED>{dx, 0, rows, inputs}, outputs,        \
-                      chunk);                                                                                         \
-    }
-LINEAR(wide, true, WIDE)
-LINEAR(slim, true, SLIM)
-LINEAR(ragged, false, SLIM)
+LINEAR(wide, true, product<WIDE>)
+LINEAR(slim, true, product<SLIM>)
+LINEAR(ragged, false, product<SLIM>)
 
 // out[i] = sum over the chunks of k of partial[chunk, i], plus the bias of its column, and a ReLU: each thread of a
 // group takes every eighth chunk, in order, and the group joins them in order.

@@ -5,8 +5,21 @@ use nearfar_core::kernel::ConvShape;
 
 use crate::device::Cuda;
 use crate::error::Error;
-use crate::linear::Cut;
+use crate::linear::{Cut, Kernels};
 use crate::memory::{Buffer, Indices, count};
+
+const FORWARD: Kernels = Kernels {
+    single: ["conv_wide", "conv_slim", "conv_ragged"],
+    tf32: ["conv_tf32_wide", "conv_tf32_ragged"],
+};
+const WEIGHTS: Kernels = Kernels {
+    single: ["conv_dw_wide", "conv_dw_slim", "conv_dw_ragged"],
+    tf32: ["conv_dw_tf32_wide", "conv_dw_tf32_ragged"],
+};
+const INPUTS: Kernels = Kernels {
+    single: ["conv_dx_wide", "conv_dx_slim", "conv_dx_ragged"],
+    tf32: ["conv_dx_tf32_wide", "conv_dx_tf32_ragged"],
+};
 
 /// Sizes of a convolution.
 struct Sizes {
@@ -32,7 +45,7 @@ impl Cuda {
         &self,
         shape: ConvShape,
         cut: &Cut,
-        kernels: [&'static str; 3],
+        kernels: Kernels,
         (a, a_len): (&Buffer, usize),
         (b, b_len): (&Buffer, usize),
         out: &mut Buffer,
@@ -40,7 +53,7 @@ impl Cuda {
         let ConvShape { batch, height, width, inputs, outputs, .. } = shape;
         self.product(cut, None, false, out, |out, _| {
             self.launch(
-                cut.kernel(kernels),
+                cut.kernel(self.precision(), kernels),
                 cut.grid,
                 [
                     a.read(a_len).into(),
@@ -68,8 +81,7 @@ impl Cuda {
     ) -> Result<(), Error> {
         let sizes = Sizes::new(shape);
         let cut = Cut::new(sizes.pixels, shape.outputs, 9 * shape.inputs, sizes.aligned)?;
-        let kernels = ["conv_wide", "conv_slim", "conv_ragged"];
-        let full = |y: &mut Buffer| self.conv_product(shape, &cut, kernels, (x, sizes.x), (w, sizes.w), y);
+        let full = |y: &mut Buffer| self.conv_product(shape, &cut, FORWARD, (x, sizes.x), (w, sizes.w), y);
         if !shape.pool {
             return full(y);
         }
@@ -111,11 +123,9 @@ impl Cuda {
     ) -> Result<(), Error> {
         let sizes = Sizes::new(shape);
         let cut = Cut::new(9 * shape.inputs, shape.outputs, sizes.pixels, sizes.aligned)?;
-        let kernels = ["conv_dw_wide", "conv_dw_slim", "conv_dw_ragged"];
-        self.conv_product(shape, &cut, kernels, (x, sizes.x), (dy, sizes.y), dw)?;
+        self.conv_product(shape, &cut, WEIGHTS, (x, sizes.x), (dy, sizes.y), dw)?;
         let Some(dx) = dx else { return Ok(()) };
         let cut = Cut::new(sizes.pixels, shape.inputs, 9 * shape.outputs, sizes.aligned)?;
-        let kernels = ["conv_dx_wide", "conv_dx_slim", "conv_dx_ragged"];
-        self.conv_product(shape, &cut, kernels, (dy, sizes.y), (w, sizes.w), dx)
+        self.conv_product(shape, &cut, INPUTS, (dy, sizes.y), (w, sizes.w), dx)
     }
 }

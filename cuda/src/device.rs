@@ -11,6 +11,7 @@ use crate::error::{Error, failed_to};
 use crate::kernels::{self, Declaration, FILES};
 use crate::launch;
 use crate::memory::Scratch;
+use crate::precision::Precision;
 use crate::traffic::{Meter, Traffic};
 
 /// CUDA 12.0, the first that reads PTX 8.0: driver 525.
@@ -47,6 +48,7 @@ struct Cache {
 pub struct Cuda {
     name: String,
     device: String,
+    precision: Precision,
     context: Arc<CudaContext>,
     stream: Arc<CudaStream>,
     /// Whether the device may still read the host's memory after a copy from there was queued.
@@ -107,6 +109,7 @@ impl Cuda {
         Ok(Self {
             name: format!("cuda:{ordinal}"),
             device,
+            precision: Precision::default(),
             context,
             stream,
             reads_host_memory,
@@ -127,6 +130,27 @@ impl Cuda {
     #[must_use]
     pub fn device(&self) -> &str {
         &self.device
+    }
+
+    /// The same GPU with the products of networks in this precision: [`Precision::Single`] if never asked.
+    ///
+    /// ```
+    /// use nearfar_cuda::{Cuda, Precision};
+    /// if let Ok(cuda) = Cuda::new(0) {
+    ///     assert_eq!(cuda.precision(), Precision::Single);
+    ///     assert_eq!(cuda.with_precision(Precision::Tf32).precision(), Precision::Tf32);
+    /// }
+    /// ```
+    #[must_use]
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
+    /// What [`with_precision`](Self::with_precision) chose.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// What was copied to and from the GPU so far.

@@ -1,11 +1,13 @@
 //! The PTX that travels with the library, and what it says of its kernels.
 
 /// Every PTX file, made by `kernels/build.sh`.
-pub(crate) const FILES: [&str; 12] = [
+pub(crate) const FILES: [&str; 14] = [
     include_str!("../kernels/boundary.ptx"),
     include_str!("../kernels/conv.ptx"),
+    include_str!("../kernels/conv_tf32.ptx"),
     include_str!("../kernels/draw.ptx"),
     include_str!("../kernels/linear.ptx"),
+    include_str!("../kernels/linear_tf32.ptx"),
     include_str!("../kernels/norm.ptx"),
     include_str!("../kernels/normalize.ptx"),
     include_str!("../kernels/pairs.ptx"),

@@ -13,7 +13,8 @@
 //!
 //! All work of one [`Cuda`] is queued on one stream, in the order of the calls. Work is cut by shape alone and sums are
 //! joined in a fixed order, so two runs give the same bytes, on every chip. Numbers are f32, products and sums of
-//! products too; statistics and what joins partial sums are f64.
+//! products too; statistics and what joins partial sums are f64. [`Precision::Tf32`], for whoever asks for it, multiplies
+//! on tensor cores instead, which costs digits and sameness across kinds of chips.
 
 #![deny(unsafe_code)]
 
@@ -36,6 +37,7 @@ mod optim;
 mod pairs;
 mod pointwise;
 mod pool;
+mod precision;
 mod rows;
 mod search;
 mod traffic;
@@ -47,4 +49,5 @@ pub use draw::Draws;
 pub use error::{DriverFailure, Error};
 pub use limits::Limits;
 pub use memory::{Buffer, Indices};
+pub use precision::Precision;
 pub use traffic::Traffic;

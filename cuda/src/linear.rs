@@ -6,6 +6,7 @@ use crate::device::Cuda;
 use crate::error::Error;
 use crate::launch::Grid;
 use crate::memory::{Buffer, count};
+use crate::precision::Precision;
 
 /// Rows of a tile, numbers of k in one step, threads: as in `kernels/product.cuh`.
 const TILE_ROWS: usize = 128;
@@ -16,6 +17,29 @@ const THREADS: u32 = 128;
 const BLOCKS_WANTED: usize = 256;
 /// Steps of k that make a block worth its start.
 const STEPS_LEAST: usize = 4;
+
+/// The kernels of one product.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kernels {
+    /// [`Precision::Single`]: wide, slim, ragged.
+    pub(crate) single: [&'static str; 3],
+    /// [`Precision::Tf32`]: wide, which is slim too, and ragged.
+    pub(crate) tf32: [&'static str; 2],
+}
+
+/// Of `y = x w + b`.
+pub(crate) const FORWARD: Kernels = Kernels {
+    single: ["linear_wide", "linear_slim", "linear_ragged"],
+    tf32: ["linear_tf32_wide", "linear_tf32_ragged"],
+};
+const WEIGHTS: Kernels = Kernels {
+    single: ["linear_dw_wide", "linear_dw_slim", "linear_dw_ragged"],
+    tf32: ["linear_dw_tf32_wide", "linear_dw_tf32_ragged"],
+};
+const INPUTS: Kernels = Kernels {
+    single: ["linear_dx_wide", "linear_dx_slim", "linear_dx_ragged"],
+    tf32: ["linear_dx_tf32_wide", "linear_dx_tf32_ragged"],
+};
 
 /// Which form of a product kernel runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,11 +91,15 @@ impl Cut {
     }
 
     /// The kernel of this form.
-    pub(crate) fn kernel(&self, [wide, slim, ragged]: [&'static str; 3]) -> &'static str {
-        match self.form {
-            Form::Wide => wide,
-            Form::Slim => slim,
-            Form::Ragged => ragged,
+    pub(crate) fn kernel(&self, precision: Precision, kernels: Kernels) -> &'static str {
+        let Kernels { single, tf32 } = kernels;
+        match (precision, self.form) {
+            (Precision::Single, Form::Wide) => single[0],
+            (Precision::Single, Form::Slim) => single[1],
+            (Precision::Single, Form::Ragged) => single[2],
+            // A slim result is one tile across, of either width.
+            (Precision::Tf32, Form::Wide | Form::Slim) => tf32[0],
+            (Precision::Tf32, Form::Ragged) => tf32[1],
         }
     }
 }
@@ -125,7 +153,7 @@ impl Cuda {
         let cut = Cut::new(rows, outputs, inputs, is_aligned(shape))?;
         self.product(&cut, Some(b), relu, y, |y, last| {
             self.launch(
-                cut.kernel(["linear_wide", "linear_slim", "linear_ragged"]),
+                cut.kernel(self.precision(), FORWARD),
                 cut.grid,
                 [
                     x.read(rows * inputs).into(),
@@ -164,7 +192,7 @@ impl Cuda {
         let cut = Cut::new(inputs, outputs, rows, is_aligned(shape))?;
         self.product(&cut, None, false, dw, |dw, _| {
             self.launch(
-                cut.kernel(["linear_dw_wide", "linear_dw_slim", "linear_dw_ragged"]),
+                cut.kernel(self.precision(), WEIGHTS),
                 cut.grid,
                 [
                     x.read(rows * inputs).into(),
@@ -182,7 +210,7 @@ impl Cuda {
         let cut = Cut::new(rows, inputs, outputs, is_aligned(shape))?;
         self.product(&cut, None, false, dx, |dx, _| {
             self.launch(
-                cut.kernel(["linear_dx_wide", "linear_dx_slim", "linear_dx_ragged"]),
+                cut.kernel(self.precision(), INPUTS),
                 cut.grid,
                 [
                     dy.read(rows * outputs).into(),

@@ -7,9 +7,10 @@ use nearfar_core::{Loss, LossReport, Objective};
 use crate::device::Cuda;
 use crate::error::Error;
 use crate::launch::{Arg, Grid};
-use crate::linear::Cut;
+use crate::linear::{Cut, FORWARD};
 use crate::memory::{Buffer, Indices, count};
 use crate::pairs::{Law, Pairing, Side, row_grid};
+use crate::precision::Precision;
 use crate::tuples::{FIELDS, nu, reduction_code};
 
 /// A loss as `kernels/rows.cu` knows it.
@@ -265,7 +266,8 @@ impl Cuda {
         let is_whole = cut.chunks == 1;
         let to = if is_whole { out.slice_mut(..) } else { partial.slice_mut(..cut.chunks * cut.len) };
         self.launch(
-            cut.kernel(["linear_wide", "linear_slim", "linear_ragged"]),
+            // Of a loss, not of a network.
+            cut.kernel(Precision::Single, FORWARD),
             cut.grid,
             [
                 pulls.slice(..rows * inputs).into(),

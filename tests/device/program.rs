@@ -122,6 +122,42 @@ fn a_run_on_the_device_is_that_of_the_cpu_and_repeats_to_the_byte() {
 }
 
 #[test]
+fn a_run_in_tf32_says_so_repeats_to_the_byte_and_stays_near_single_precision() {
+    let Some(cuda) = device() else { return };
+    let folder = prepared();
+    let at = folder.path();
+    let train = |out: &str, precision: &str| {
+        let args = ["train", "--data", "set", "--config", "c.toml", "--steps", "3", "--every", "1"];
+        json(at, &[&args[..], &["--out", out, "--device", "cuda", "--precision", precision]].concat())
+    };
+    let (single, tf32) = (train("single", "single"), train("tf32", "tf32"));
+    assert_eq!(single["device"].as_str(), Some(cuda.name()));
+    assert_eq!(tf32["device"], format!("{} tf32", cuda.name()));
+    train("again", "tf32");
+    assert_same(&at.join("tf32"), &at.join("again"));
+    let (wanted, got) = (looks(&at.join("single")), looks(&at.join("tf32")));
+    assert_eq!((got.len(), wanted.len()), (3, 3));
+    for (got, wanted) in got.iter().zip(&wanted) {
+        println!("loss {}, in tf32 {}", wanted["loss"], got["loss"]);
+        assert_ne!(got["loss"], wanted["loss"]);
+        // A few roundings of 2^-11 on the way to an embedding, and Adam's sign where a gradient is all rounding.
+        // Seen on the simulator: 2e-4.
+        assert_near(got, wanted, &["loss", "positive_distance"], 2e-3);
+    }
+
+    let embed = |precision: &str| {
+        let args = ["embed", "--run", "tf32", "--data", "set", "--out", "e.npy", "--device", "cuda"];
+        let answer = json(at, &[&args[..], &["--precision", precision]].concat());
+        (answer["device"].clone(), npy::read_matrix::<f32>(&at.join("e.npy")).unwrap().values)
+    };
+    let ((single, wanted), (tf32, got)) = (embed("single"), embed("tf32"));
+    assert_eq!((single, tf32), (cuda.name().into(), format!("{} tf32", cuda.name()).into()));
+    let apart = got.iter().zip(&wanted).fold(0.0_f32, |apart, (g, w)| apart.max((g - w).abs()));
+    // Seen: 3e-4.
+    assert!(1e-5 < apart && apart < 3e-3, "{apart}");
+}
+
+#[test]
 fn doctor_checks_every_kernel_of_the_device() {
     let Some(cuda) = device() else { return };
     let folder = TempDir::new().unwrap();

@@ -8,6 +8,7 @@ mod train;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use nearfar_cuda::Precision;
 
 use crate::config::{Dimension, EmptyKind, Far, LossKind, PenaltyKind, ReductionKind, SamplerKind};
 use crate::number::{at_least_zero, boundary, drawing, near, positive, quantile};
@@ -79,6 +80,14 @@ impl std::str::FromStr for Device {
                 .map(Self::Cuda)
                 .ok_or_else(|| "expected auto, cpu, cuda or cuda:N".to_owned()),
         }
+    }
+}
+
+fn precision(text: &str) -> Result<Precision, String> {
+    match text {
+        "single" => Ok(Precision::Single),
+        "tf32" => Ok(Precision::Tf32),
+        _ => Err("expected single or tf32".to_owned()),
     }
 }
 
@@ -167,6 +176,9 @@ pub struct EmbedArgs {
     /// Their labels, i64 `[N]`.
     #[arg(long, value_name = "L.npy")]
     pub labels_out: Option<PathBuf>,
+    /// Products of the network on a GPU, as for train.
+    #[arg(long, default_value_t, value_name = "single|tf32", value_parser = precision)]
+    pub precision: Precision,
     /// Pairs among the samples.
     #[command(flatten)]
     pub pairs: EmbedPairsArgs,

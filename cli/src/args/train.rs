@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use nearfar_cuda::Precision;
 
+use super::precision;
 use crate::config::{
     BoundaryMode, Dimension, EmptyKind, Far, LossKind, ModelKind, OptimizerKind, PenaltyKind, ReductionKind,
     SamplerKind, SmallClasses,
@@ -11,7 +13,8 @@ use crate::config::{
 use crate::number::{at_least_zero, boundary, near, positive, share};
 use crate::recipe::Recipe;
 
-/// What a run that goes on cannot change: all options of `train` but `--resume`.
+/// What a run that goes on cannot change: all options of `train` but `--resume`, and `--precision`, which like `--device`
+/// says how this process computes.
 const SETTLED: [&str; 34] = [
     "memory",
     "data",
@@ -71,6 +74,11 @@ pub struct TrainArgs {
     /// Go on with a run that was broken off, as its folder says; no other option of the run goes with it.
     #[arg(long, value_name = "RUN", conflicts_with_all = SETTLED)]
     pub resume: Option<PathBuf>,
+    /// Products of the network on a GPU: of f32 numbers as they are, or on tensor cores, of numbers rounded to tf32, a
+    /// relative 2^-11 away at most. Weights, gradients and sums are f32 by both. Not kept in the run: say it again with
+    /// --resume.
+    #[arg(long, default_value_t, value_name = "single|tf32", value_parser = precision)]
+    pub precision: Precision,
     /// Print the run file of --recipe, each key with what it means, and stop.
     #[arg(long)]
     pub show_config: bool,
@@ -175,8 +183,9 @@ mod tests {
     fn a_resumed_run_refuses_every_option_that_would_change_it() {
         let command = Cli::command();
         let train = command.find_subcommand("train").unwrap();
-        for argument in train.get_arguments().filter(|argument| argument.get_id() != "resume") {
-            assert!(SETTLED.contains(&argument.get_id().as_str()), "--{}", argument.get_id());
+        for argument in train.get_arguments().map(|argument| argument.get_id().as_str()) {
+            let stays_open = ["resume", "precision"].contains(&argument);
+            assert!(SETTLED.contains(&argument) != stays_open, "--{argument}");
         }
     }
 }

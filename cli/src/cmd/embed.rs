@@ -55,7 +55,7 @@ pub(super) fn run(args: &EmbedArgs, common: &Common) -> Result<Answer> {
         None => Vec::new(),
     };
     let listed = args.pairs.lfw_pairs.as_deref().map(|list| listed(list, &samples)).transpose()?;
-    let place = place(common)?;
+    let place = place(common, args.precision)?;
     let (mut parts, mut dims) = (Vec::new(), Vec::new());
     for Member { path, model, .. } in &members {
         let input = model.card.architecture.input();
@@ -84,8 +84,7 @@ pub(super) fn run(args: &EmbedArgs, common: &Common) -> Result<Answer> {
         npy::write(path, &[samples.count()], &samples.original)?;
     }
     let mut text = format!("{}: {} embeddings of {dim} numbers\n", args.out.display(), samples.count());
-    let mut json =
-        json!({ "n": samples.count(), "dim": dim, "classes": samples.classes.len(), "runs": members.len() });
+    let mut json = json!({ "n": samples.count(), "dim": dim, "classes": samples.classes.len(), "runs": members.len(), "device": place.name() });
     if let (Some(path), Some((table, accepted))) = (&args.pairs.pairs_out, table) {
         replace_file(path, table.as_bytes())?;
         text += &format!("{}: {} pairs, {accepted} accepted\n", path.display(), pairs.len());

@@ -10,6 +10,7 @@ use nearfar_core::metric::cluster::{Agreement, k_means};
 use nearfar_core::metric::exact;
 use nearfar_core::metric::retrieval::Retrieval;
 use nearfar_core::{Key, Scalar, Stream};
+use nearfar_cuda::Precision;
 use serde_json::{Map, json};
 
 use super::confidence::Confidence;
@@ -183,12 +184,13 @@ fn single(
             exact::match_ranks(backend, set.dim, depth(args), asked.unwrap_or(all), asked.map(|_| all))?;
         Ok((ranks, clusters(backend, args, key, set)?))
     }
-    let place = place(common)?;
+    // A search, not a network.
+    let place = place(common, Precision::Single)?;
     let (ranks, clusters) = match &place {
         Place::Cpu(fast) => on(&**fast, args, key(common), set, queries)?,
         Place::Gpu(cuda) => on(&**cuda, args, key(common), set, queries)?,
     };
-    Ok(Found { ranks, clusters, device: place.name().into() })
+    Ok(Found { ranks, clusters, device: place.name() })
 }
 
 /// Files of double precision.

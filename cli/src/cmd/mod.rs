@@ -28,6 +28,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use nearfar_core::kernel::fast::Fast;
 use nearfar_core::{Embeddings, Scalar, normalize_row};
+use nearfar_cuda::Precision;
 
 use crate::args::{Cli, Command, Common, Device};
 use crate::data::npy::{self, Matrix};
@@ -96,9 +97,9 @@ fn threads(common: &Common) -> usize {
     common.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
 }
 
-/// Where single precision is computed.
-fn place(common: &Common) -> Result<Place> {
-    Place::open(common.device, threads(common))
+/// Where single precision is computed, or what of a network asks for less.
+fn place(common: &Common, precision: Precision) -> Result<Place> {
+    Place::open(common.device, precision, threads(common))
 }
 
 /// The processor, for what is computed in double precision, which the GPU layer has not.

@@ -38,7 +38,7 @@ pub(super) fn run(args: &TrainArgs, common: &Common) -> Result<Answer> {
     if let Some(out) = &args.out {
         RunFolder::ensure_free(out)?;
     }
-    let place = place(common)?;
+    let place = place(common, args.precision)?;
     let (config, data) = match &args.resume {
         Some(path) => resumed(path, common)?,
         None => {
@@ -49,8 +49,8 @@ pub(super) fn run(args: &TrainArgs, common: &Common) -> Result<Answer> {
         }
     };
     let (run, summary, training) = match &place {
-        Place::Cpu(fast) => trained(args, &**fast, place.name(), config, &data)?,
-        Place::Gpu(cuda) => trained(args, &**cuda, place.name(), config, &data)?,
+        Place::Cpu(fast) => trained(args, &**fast, &place.name(), config, &data)?,
+        Place::Gpu(cuda) => trained(args, &**cuda, &place.name(), config, &data)?,
     };
     let text = format!(
         "{}\nrun folder {}: open its report.html\n",

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::OnceLock;
 
-use nearfar_cuda::{Buffer, Cuda, Error};
+use nearfar_cuda::{Buffer, Cuda, Error, Precision};
 
 /// The device, or `None` after saying why there is none.
 pub(crate) fn device() -> Option<&'static Cuda> {
@@ -25,6 +25,13 @@ pub(crate) fn device() -> Option<&'static Cuda> {
     }
 }
 
+/// The same device with products on its tensor cores.
+pub(crate) fn tensor_device() -> Option<&'static Cuda> {
+    static DEVICE: OnceLock<Cuda> = OnceLock::new();
+    device()?;
+    Some(DEVICE.get_or_init(|| Cuda::new(0).unwrap().with_precision(Precision::Tf32)))
+}
+
 /// How far a result may be from the reference.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Tolerance {
@@ -36,6 +43,9 @@ pub(crate) enum Tolerance {
     Statistics,
     /// A sum in f32 of at most a few hundred terms, against f64: about sqrt(terms) roundings of 6e-8 of the largest.
     Product,
+    /// As `Product`, where a tensor core adds: it cuts bits of the terms that it aligns instead of rounding their sum, each
+    /// time in the same direction.
+    Tensor,
     /// As `Product`, of weights `exp(power ln d)`: power times the rounding of a distance and of its logarithm.
     Weights {
         /// Exponent of the distance.
@@ -51,6 +61,7 @@ impl Tolerance {
             Self::Rounded => 2.4e-7 * want.abs(),
             Self::Statistics => 1e-6 * largest,
             Self::Product => 3e-6 * largest,
+            Self::Tensor => 1.2e-5 * largest,
             Self::Weights { power } => (3e-6 + 4e-7 * power) * largest,
         }
     }

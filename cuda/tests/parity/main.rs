@@ -16,4 +16,5 @@ mod losses;
 mod products;
 mod rows;
 mod search;
+mod tf32;
 mod whole;
