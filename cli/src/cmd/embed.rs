@@ -84,7 +84,10 @@ pub(super) fn run(args: &EmbedArgs, common: &Common) -> Result<Answer> {
         npy::write(path, &[samples.count()], &samples.original)?;
     }
     let mut text = format!("{}: {} embeddings of {dim} numbers\n", args.out.display(), samples.count());
-    let mut json = json!({ "n": samples.count(), "dim": dim, "classes": samples.classes.len(), "runs": members.len(), "device": place.name() });
+    let mut json = json!({
+        "n": samples.count(), "dim": dim, "classes": samples.classes.len(), "runs": members.len(),
+        "device": place.name(),
+    });
     if let (Some(path), Some((table, accepted))) = (&args.pairs.pairs_out, table) {
         replace_file(path, table.as_bytes())?;
         text += &format!("{}: {} pairs, {accepted} accepted\n", path.display(), pairs.len());

@@ -55,7 +55,6 @@ impl PairLoss {
 /// What makes probabilities of an anchor's weights, for all rows up to whole panels.
 ///
 /// A pair counts `scale min(cap, 2^(log - reference) / d)`: its probability times the number of positives.
-#[derive(Default)]
 pub(super) struct Ends {
     pub(super) minus_reference: Vec<f32>,
     pub(super) cap: Vec<f32>,

@@ -9,9 +9,7 @@ use crate::{
     Stream, Weighting,
 };
 
-/// Loss, and gradients to embeddings and boundaries.
-type Loss3 = (LossReport, Vec<f32>, Vec<f32>);
-
+/// The loss, and its gradients to embeddings and boundaries.
 fn of<T: Scalar, B>(
     backend: &B,
     objective: &Objective<T>,
@@ -150,7 +148,7 @@ fn bits_are_the_same_on_every_instruction_set_and_for_any_number_of_threads() {
         for loss in losses() {
             let sampler = Sampler::Expected(weighting(16.0, Cap::Near(0.5), CUTS[2], EmptyRow::Skip));
             let objective = Objective::new(loss, sampler, Reduction::MeanActive).unwrap();
-            let first: Loss3 = of(&Fast::new(1).unwrap(), &objective, &x, &labels, &betas);
+            let first = of(&Fast::new(1).unwrap(), &objective, &x, &labels, &betas);
             for set in InstructionSet::available() {
                 for threads in [1, 2, 5] {
                     let fast = Fast::with_instruction_set(threads, set).unwrap();

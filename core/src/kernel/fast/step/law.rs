@@ -18,6 +18,9 @@ use crate::weight::{FarCut, Weighting};
 /// Squared distance below which `2 - 2c` has lost too many digits \[R2\].
 const NEAR: f64 = 0.05;
 
+/// The cosine at that distance. The weight of a nearer pair is the cap.
+pub(super) const NEAR_COSINE: f32 = (1.0 - 0.5 * NEAR) as f32;
+
 /// `1 - c²` and `2 - 2c` are not taken below this.
 pub(super) const LEAST: f32 = 1e-12;
 
@@ -48,7 +51,7 @@ impl Law {
         } else {
             cuts.resize(betas.len(), cosine_of_cut(weighting.far_end(T::ZERO).to_f64()));
         }
-        let coarse = |&cut: &f32| cut > (1.0 - 0.5 * NEAR) as f32 && cut < f32::INFINITY;
+        let coarse = |&cut: &f32| cut > NEAR_COSINE && cut < f32::INFINITY;
         if cuts.iter().any(coarse) {
             return None;
         }

@@ -11,16 +11,13 @@
 use pulp::{Simd, WithSimd};
 
 use super::expected::{Ends, PairLoss};
-use super::law::LEAST;
+use super::law::{LEAST, NEAR_COSINE};
 use super::sums::Sums;
 use super::tile::{TILE, Tile, cosines};
 use super::weights::{Sides, inverse_distance, log_weight, or_zero, part_classes, weight};
 use crate::distance::distance;
 use crate::kernel::fast::tile::{MultiplyTransposed, Rows, padded, panel_width};
 use crate::loss::batch::{Terms, inverse_or_zero};
-
-/// Cosine above which `2 - 2c` has lost too many digits of the squared distance \[R2\]; such a weight is capped.
-const NEAR: f32 = 0.975;
 
 /// Sums of what the negatives of the 32 rows of a panel come to.
 pub(super) struct Far {
@@ -266,17 +263,15 @@ impl Push<'_> {
             let p = self.ends.scale[anchor] * self.ends.cap[anchor];
             counts.then(|| (p, self.pairs.pair(d, self.betas[anchor], false)))
         };
-        let mut slope = 0.0;
-        if let Some((p, pair)) = of(own) {
+        let (here, there) = (of(own), of(j));
+        if let Some((p, pair)) = here {
             let p = f64::from(p);
             far.value[i] += p * f64::from(pair.value);
             far.active[i] += if pair.value > 0.0 { p } else { 0.0 };
             far.weight[i] += p;
             far.d_beta[i] += p * f64::from(pair.d_beta);
         }
-        for (p, pair) in [of(own), of(j)].into_iter().flatten() {
-            slope += p * pair.d_distance;
-        }
+        let slope: f32 = [here, there].into_iter().flatten().map(|(p, pair)| p * pair.d_distance).sum();
         slope * inverse_or_zero(d)
     }
 }
@@ -290,11 +285,11 @@ fn take_near<S: Simd>(simd: S, rows: usize, tile: &mut Tile, near: &mut Vec<(usi
             highest = simd.max_f32s(highest, c);
         }
     }
-    if simd.reduce_max_f32s(highest) <= NEAR {
+    if simd.reduce_max_f32s(highest) <= NEAR_COSINE {
         return;
     }
     for (r, row) in tile.0[..rows].iter_mut().enumerate() {
-        for (i, c) in row.iter_mut().enumerate().filter(|(_, c)| **c > NEAR) {
+        for (i, c) in row.iter_mut().enumerate().filter(|(_, c)| **c > NEAR_COSINE) {
             near.push((r, i, *c));
             *c = f32::NEG_INFINITY;
         }

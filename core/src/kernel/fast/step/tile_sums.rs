@@ -23,20 +23,20 @@ const CAPPED: u32 = 1 << 16;
 /// What is written down between the passes over a tile.
 pub(super) struct Scratch {
     logs: Tile,
-    /// Of each row, what its columns l and l + 16 come to.
-    row_sums: [[f32; HALF]; TILE],
-    row_squares: [[f32; HALF]; TILE],
-    row_counts: [[u32; HALF]; TILE],
+    rows: Rows,
+}
+
+/// Of each row, what its columns l and l + 16 come to.
+struct Rows {
+    sums: [[f32; HALF]; TILE],
+    squares: [[f32; HALF]; TILE],
+    counts: [[u32; HALF]; TILE],
 }
 
 impl Scratch {
     pub(super) const fn new() -> Self {
-        Self {
-            logs: Tile::new(),
-            row_sums: [[0.0; HALF]; TILE],
-            row_squares: [[0.0; HALF]; TILE],
-            row_counts: [[0; HALF]; TILE],
-        }
+        let zeros = [[0.0; HALF]; TILE];
+        Self { logs: Tile::new(), rows: Rows { sums: zeros, squares: zeros, counts: [[0; HALF]; TILE] } }
     }
 }
 
@@ -56,8 +56,7 @@ impl WithSimd for TileSums<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> bool {
         let Self { law, sides, tile, scratch, out } = self;
-        let Scratch { logs, row_sums, row_squares, row_counts } = scratch;
-        let rows = (row_sums, row_squares, row_counts);
+        let Scratch { logs, rows } = scratch;
         if sides.may_match() {
             part_classes(simd, sides, tile);
         }
@@ -164,9 +163,6 @@ fn terms<S: Simd, const CAP: bool>(simd: S, w: S::f32s, cap: S::f32s, candidate:
     Partial(w, simd.mul_f32s(w, w), simd.select_u32s(candidate, count, simd.splat_u32s(0)))
 }
 
-/// The parts of the sums of rows, squares and counts: see [`Scratch`].
-type RowParts<'a> = (&'a mut [[f32; HALF]; TILE], &'a mut [[f32; HALF]; TILE], &'a mut [[u32; HALF]; TILE]);
-
 /// A tile whose logarithms are known.
 struct Weighted<'a> {
     law: &'a Law,
@@ -183,7 +179,7 @@ impl Weighted<'_> {
         &self,
         simd: S,
         references: &[[f32; TILE]; 2],
-        (row_sums, row_squares, row_counts): RowParts<'_>,
+        rows: &mut Rows,
         out: &mut [Cell; 2],
     ) {
         let Self { law, sides, tile, logs } = *self;
@@ -232,9 +228,9 @@ impl Weighted<'_> {
                         columns[h].add(simd, to_row);
                     }
                 }
-                S::as_mut_simd_f32s(&mut row_sums[r]).0[u] = row.0;
-                S::as_mut_simd_f32s(&mut row_squares[r]).0[u] = row.1;
-                S::as_mut_simd_u32s(&mut row_counts[r]).0[u] = row.2;
+                S::as_mut_simd_f32s(&mut rows.sums[r]).0[u] = row.0;
+                S::as_mut_simd_f32s(&mut rows.squares[r]).0[u] = row.1;
+                S::as_mut_simd_u32s(&mut rows.counts[r]).0[u] = row.2;
             }
             for h in 0..2 {
                 let v = u + h * vectors;
@@ -243,9 +239,9 @@ impl Weighted<'_> {
                 S::as_mut_simd_u32s(&mut column_counts).0[v] = columns[h].2;
             }
         }
-        of_rows.sum = halve(row_sums, |a, b| a + b);
-        of_rows.squares = halve(row_squares, |a, b| a + b);
-        for (counts, cell) in [(halve(row_counts, |a, b| a + b), of_rows), (column_counts, of_columns)] {
+        of_rows.sum = halve(&rows.sums, |a, b| a + b);
+        of_rows.squares = halve(&rows.squares, |a, b| a + b);
+        for (counts, cell) in [(halve(&rows.counts, |a, b| a + b), of_rows), (column_counts, of_columns)] {
             cell.candidates = counts.map(|count| count % CAPPED);
             cell.capped = counts.map(|count| count / CAPPED);
         }
