@@ -8,7 +8,6 @@ use pulp::{Simd, WithSimd};
 use super::cell::{Cell, power_of_two_f64};
 use super::law::Law;
 use super::math::log2;
-use super::plan::Plan;
 use super::sums::Sums;
 use super::tile::{TILE, Tile, cosines};
 use super::weights::{log_weight, weight_or_zero};
@@ -45,14 +44,13 @@ pub(super) struct Totals {
     /// Over `2^reference`.
     pub(super) total: [f64; TILE],
     squares: [f64; TILE],
-    candidates: [u32; TILE],
-    capped: [u32; TILE],
+    candidates: [f64; TILE],
+    capped: [f64; TILE],
 }
 
 /// Reads the sums of a panel into `totals`, blocks in order.
 pub(super) struct Read<'a> {
-    pub(super) plan: &'a Plan,
-    pub(super) kept: &'a [Cell],
+    pub(super) sums: &'a Sums<'a>,
     pub(super) panel: usize,
     pub(super) totals: &'a mut Totals,
 }
@@ -62,7 +60,7 @@ impl WithSimd for Read<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let Self { plan, kept, panel, totals } = self;
+        let Self { sums: &Sums { plan, kept, tallies, .. }, panel, totals } = self;
         totals.cells.clear();
         totals.cells.extend(plan.cells(panel));
         totals.running.clear();
@@ -75,17 +73,23 @@ impl WithSimd for Read<'_> {
             }
         }
         let (mut total, mut squares) = ([0.0; TILE], [0.0; TILE]);
-        let (mut candidates, mut capped) = ([0; TILE], [0; TILE]);
         for cell in cells() {
             for a in 0..TILE {
                 let scale = power_of_two_f64(cell.reference[a] - reference[a]);
                 let scale = if cell.sum[a] > 0.0 { scale } else { 0.0 };
                 total[a] += f64::from(cell.sum[a]) * scale;
-                squares[a] += f64::from(cell.squares[a]) * (scale * scale);
-                candidates[a] += cell.candidates[a];
-                capped[a] += cell.capped[a];
             }
             totals.running.push(total);
+        }
+        let (mut candidates, mut capped) = ([0.0; TILE], [0.0; TILE]);
+        for tally in plan.tallies(panel).map(|tally| &tallies[tally]) {
+            for a in 0..TILE {
+                let scale = power_of_two_f64(tally.reference[a] - reference[a]);
+                let scale = if tally.squares[a] > 0.0 { scale } else { 0.0 };
+                squares[a] += f64::from(tally.squares[a]) * (scale * scale);
+                candidates[a] += f64::from(tally.candidates[a]);
+                capped[a] += f64::from(tally.capped[a]);
+            }
         }
         (totals.reference, totals.total, totals.squares) = (reference, total, squares);
         (totals.candidates, totals.capped) = (candidates, capped);
@@ -98,7 +102,7 @@ impl Totals {
         DrawReport {
             anchors: 1,
             effective_negatives: self.total[a] * self.total[a] / self.squares[a],
-            capped: f64::from(self.capped[a]) / f64::from(self.candidates[a]),
+            capped: self.capped[a] / self.candidates[a],
             ..DrawReport::default()
         }
     }
@@ -156,7 +160,7 @@ impl WithSimd for Choose<'_> {
                     }
                     let group = &*group;
                     if known.is_empty() {
-                        let packed = panels.get(panel, &mut scratch);
+                        let packed = panels.get(panel..panel + 1, &mut scratch);
                         let anchors = &anchors[..group.len()];
                         cosines(simd, &panels.batch, anchors, panel * TILE, packed, &mut tile);
                     } else {

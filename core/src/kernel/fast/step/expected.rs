@@ -138,7 +138,7 @@ fn ends(
     for (anchor, &beta) in betas.iter().enumerate() {
         let a = anchor % TILE;
         if a == 0 {
-            spread.set.run(Read { plan, kept: sums.kept, panel: anchor / TILE, totals: &mut totals });
+            spread.set.run(Read { sums, panel: anchor / TILE, totals: &mut totals });
         }
         let positives = classes.of_batch(anchor).len() - 1;
         let negatives = plan.count - classes.of(anchor).len();

@@ -17,6 +17,7 @@ mod expected;
 mod expected_tests;
 mod law;
 pub(super) mod math;
+mod partial;
 mod plan;
 mod push;
 mod sums;
@@ -119,7 +120,7 @@ pub(super) fn draw<T: Scalar>(
         picks.clear();
         *report = DrawReport::default();
         for panel in group * PANELS..((group + 1) * PANELS).min(plan.panels_of_anchors()) {
-            spread.set.run(Read { plan, kept: sums.kept, panel, totals: &mut totals });
+            spread.set.run(Read { sums: &sums, panel, totals: &mut totals });
             for anchor in panel * TILE..((panel + 1) * TILE).min(anchors) {
                 let class = classes.of_batch(anchor);
                 if class.len() == 1 || classes.of(anchor).len() == x.count() {

@@ -3,20 +3,24 @@
 //! Everything follows from the shape of the batch, nothing from the number of threads. Squares of a memory's rows with
 //! each other are nobody's task.
 
+use core::ops::Range;
+
+use super::Spread;
+use super::cell::{Cell, Tally};
 use super::tile::{Batch, TILE, pack};
 
-/// Embeddings laid out anew for all tasks at once take no more numbers than this (16 MiB); beyond, each task lays out
+/// Embeddings laid out anew for all tasks at once take no more numbers than this (12 MiB); beyond, each task lays out
 /// the panels that it needs.
-const PACKED: usize = 1 << 22;
-/// Cells of sums that may be kept (48 MB).
-const KEPT: usize = 75_000;
-/// Rows of a task, at least.
-const ROWS: usize = 128;
+const PACKED: usize = 3 << 20;
+/// Bytes that cells and tallies may take.
+const KEPT: usize = 52_000_000;
+/// Blocks across a square.
+const BLOCKS: usize = 4;
 
 /// Blocks and squares of `count` rows, of which the first `anchors` are the batch.
 ///
-/// Square (I, J), `I <= J`, is one task if I holds an anchor. It keeps for each panel of rows of I a cell of sums over each block of columns
-/// of J, then for each panel of J one over each block of I: `[2][blocks][panels]`. Of a square on the diagonal the first
+/// Square (I, J), `I <= J`, is one task if I holds an anchor. It keeps for each panel of rows of I a cell of sums over each
+/// block of columns of J, then for each panel of J one over each block of I: `[2][blocks][panels]`. Of a square on the diagonal the first
 /// half is both.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
@@ -24,7 +28,7 @@ pub(super) struct Plan {
     pub(super) count: usize,
     /// Columns of a block.
     pub(super) block: usize,
-    /// Rows and columns of a square, a multiple of the block.
+    /// Rows and columns of a square: a few blocks.
     pub(super) rows: usize,
 }
 
@@ -32,8 +36,8 @@ impl Plan {
     pub(super) fn new(anchors: usize, count: usize) -> Self {
         let mut block = TILE;
         loop {
-            let plan = Self { anchors, count, block, rows: ROWS.max(block) };
-            if plan.tasks() * plan.kept_by_task() <= KEPT || block >= count {
+            let plan = Self { anchors, count, block, rows: BLOCKS * block };
+            if plan.tasks() * plan.bytes_by_task() <= KEPT || block >= count {
                 return plan;
             }
             block *= 2;
@@ -62,15 +66,30 @@ impl Plan {
 
     /// Cells.
     pub(super) fn kept_by_task(&self) -> usize {
-        2 * self.panels_in_square() * self.blocks_in_square()
+        2 * self.panels_kept() * self.blocks_in_square()
+    }
+
+    /// One for each panel of rows, then one for each of columns; of a square on the diagonal the first are both.
+    pub(super) fn tallies_by_task(&self) -> usize {
+        2 * self.panels_kept()
+    }
+
+    /// Bytes of both.
+    pub(super) fn bytes_by_task(&self) -> usize {
+        self.kept_by_task() * size_of::<Cell>() + self.tallies_by_task() * size_of::<Tally>()
     }
 
     pub(super) fn panels_in_square(&self) -> usize {
         self.rows / TILE
     }
 
-    pub(super) fn blocks_in_square(&self) -> usize {
-        self.rows / self.block
+    fn blocks_in_square(&self) -> usize {
+        BLOCKS.min(self.blocks())
+    }
+
+    /// Panels of a square that have cells and tallies.
+    pub(super) fn panels_kept(&self) -> usize {
+        self.panels_in_square().min(self.panels_of_anchors())
     }
 
     /// Number of blocks of columns.
@@ -97,19 +116,30 @@ impl Plan {
         (task - self.tasks_before(j), j)
     }
 
+    /// The task of each square that a panel meets, in order, and whether the panel lies in its columns.
+    fn tasks_of(&self, panel: usize) -> impl Iterator<Item = (usize, bool)> + use<> {
+        let (plan, square) = (*self, panel / self.panels_in_square());
+        (0..plan.side()).map(move |other| {
+            let (low, high) = (square.min(other), square.max(other));
+            (plan.tasks_before(high) + low, other < square)
+        })
+    }
+
     /// The cells of the anchors of `panel` over all blocks, in order.
     pub(super) fn cells(&self, panel: usize) -> impl Iterator<Item = usize> + use<> {
-        let plan = *self;
-        let (panels, blocks, by_task) =
-            (self.panels_in_square(), self.blocks_in_square(), self.kept_by_task());
-        let (square, within) = (panel / panels, panel % panels);
-        let of_square = move |other: usize| {
-            let (low, high) = (square.min(other), square.max(other));
-            let task = plan.tasks_before(high) + low;
-            let first = task * by_task + usize::from(other < square) * (by_task / 2) + within;
+        let (panels, blocks, by_task) = (self.panels_kept(), self.blocks_in_square(), self.kept_by_task());
+        let of_square = move |(task, in_columns): (usize, bool)| {
+            let first = task * by_task + usize::from(in_columns) * (by_task / 2) + panel % panels;
             (0..blocks).map(move |block| first + block * panels)
         };
-        (0..self.side()).flat_map(of_square).take(self.blocks())
+        self.tasks_of(panel).flat_map(of_square).take(self.blocks())
+    }
+
+    /// The tallies of the anchors of `panel` over all squares, in order.
+    pub(super) fn tallies(&self, panel: usize) -> impl Iterator<Item = usize> + use<> {
+        let (panels, by_task) = (self.panels_kept(), self.tallies_by_task());
+        self.tasks_of(panel)
+            .map(move |(task, in_columns)| task * by_task + usize::from(in_columns) * panels + panel % panels)
     }
 }
 
@@ -123,27 +153,27 @@ pub(super) struct Panels<'a> {
 
 impl<'a> Panels<'a> {
     /// Lays out all panels in `store` if they are few enough.
-    pub(super) fn new(batch: Batch<'a>, store: &'a mut Vec<f32>) -> Self {
+    pub(super) fn new(spread: Spread, batch: Batch<'a>, store: &'a mut Vec<f32>) -> Self {
         let len = batch.count.next_multiple_of(TILE) * batch.dim;
         store.clear();
         if len <= PACKED {
             store.resize(len, 0.0);
-            for (panel, store) in store.chunks_exact_mut(TILE * batch.dim).enumerate() {
-                pack(&batch, panel * TILE, store);
-            }
+            spread.pieces(store, TILE * batch.dim, |panel, store| pack(&batch, panel * TILE, store));
         }
         Self { batch, packed: store }
     }
 
-    /// A panel; `scratch` holds it where they are laid out one at a time.
-    pub(super) fn get<'s>(&'s self, panel: usize, scratch: &'s mut Vec<f32>) -> &'s [f32] {
+    /// Panels one after another; `scratch` holds them where they are not all laid out.
+    pub(super) fn get<'s>(&'s self, panels: Range<usize>, scratch: &'s mut Vec<f32>) -> &'s [f32] {
         let len = TILE * self.batch.dim;
-        if self.packed.is_empty() {
-            scratch.resize(len, 0.0);
-            pack(&self.batch, panel * TILE, scratch);
-            return scratch;
+        if !self.packed.is_empty() {
+            return &self.packed[panels.start * len..panels.end * len];
         }
-        &self.packed[panel * len..][..len]
+        scratch.resize(panels.len() * len, 0.0);
+        for (panel, store) in panels.zip(scratch.chunks_exact_mut(len)) {
+            pack(&self.batch, panel * TILE, store);
+        }
+        scratch
     }
 }
 
@@ -157,12 +187,18 @@ mod tests {
         for (anchors, count) in alone.into_iter().chain([(1, 129), (40, 128), (150, 700), (160, 8352)]) {
             let plan = Plan::new(anchors, count);
             let mut seen = vec![false; plan.tasks() * plan.kept_by_task()];
+            let mut tallied = vec![false; plan.tasks() * plan.tallies_by_task()];
             for panel in 0..plan.panels_of_anchors() {
                 for (block, cell) in plan.cells(panel).enumerate() {
                     assert!(!seen[cell], "panel {panel}, block {block} of {count}");
                     seen[cell] = true;
                 }
                 assert_eq!(plan.cells(panel).count(), plan.blocks());
+                for tally in plan.tallies(panel) {
+                    assert!(!tallied[tally], "panel {panel} of {count}");
+                    tallied[tally] = true;
+                }
+                assert_eq!(plan.tallies(panel).count(), plan.side());
             }
             for task in 0..plan.tasks() {
                 let (i, j) = plan.square(task);
@@ -183,7 +219,7 @@ mod tests {
         for count in [1000, 4096, 10_000, 65_536, 1 << 20] {
             for anchors in [count, 160] {
                 let plan = Plan::new(anchors, count);
-                assert!(plan.tasks() * plan.kept_by_task() <= KEPT, "{plan:?}");
+                assert!(plan.tasks() * plan.bytes_by_task() <= KEPT, "{plan:?}");
             }
         }
     }

@@ -80,7 +80,7 @@ impl WithSimd for Push<'_> {
             stride,
         };
         let (mut scratch, mut last_rows) = (Vec::new(), Vec::new());
-        let packed = sums.panels.get(panel, &mut scratch);
+        let packed = sums.panels.get(panel..panel + 1, &mut scratch);
         let mut tile = Tile::new();
         let mut near = Vec::new();
         for other in 0..sums.plan.panels() {

@@ -7,11 +7,12 @@
 use pulp::{Simd, WithSimd};
 
 use super::Spread;
-use super::cell::Cell;
+use super::cell::{Cell, Tally};
 use super::law::Law;
+use super::partial::Rows;
 use super::plan::{Panels, Plan};
 use super::tile::{Batch, Lifts, TILE, Tile, cosines};
-use super::tile_sums::{Scratch, TileSums};
+use super::tile_sums::{Out, TileSums};
 use super::weights::Sides;
 use crate::Scalar;
 use crate::batch::Embeddings;
@@ -25,6 +26,7 @@ const KNOWN: usize = 128;
 pub(super) struct Tables {
     pub(super) packed: Vec<f32>,
     pub(super) kept: Vec<Cell>,
+    pub(super) tallies: Vec<Tally>,
     cuts: Vec<f32>,
     labels: Vec<u32>,
     lift: Vec<f32>,
@@ -40,6 +42,8 @@ pub(super) struct Sums<'a> {
     pub(super) labels: &'a [u32],
     pub(super) cuts: &'a [f32],
     pub(super) kept: &'a [Cell],
+    /// What there is to report, `[task][rows, columns][panels of a square]`.
+    pub(super) tallies: &'a [Tally],
     /// The cosines of a batch of one square, `[row panel][column panel]` with none below the diagonal; else nothing.
     pub(super) cosines: &'a [Tile],
 }
@@ -54,7 +58,7 @@ impl<'a> Sums<'a> {
         weighting: &Weighting<T>,
     ) -> Option<Self> {
         let single = T::as_single(x.as_slice()).filter(|_| x.count() > 1)?;
-        let Tables { packed, kept, cuts, labels: all_labels, lift, cosines } = tables;
+        let Tables { packed, kept, tallies, cuts, labels: all_labels, lift, cosines } = tables;
         let law = Law::of(weighting, betas, cuts)?;
         let active = matches!(weighting.far(), FarCut::Active { .. });
         let plan = Plan::new(betas.len(), x.count());
@@ -67,21 +71,24 @@ impl<'a> Sums<'a> {
         lift.resize(padded, f32::NEG_INFINITY);
         spread.set.run(Lifts { x: single, dim: x.dim(), out: lift });
         let batch = Batch { x: single, dim: x.dim(), count: x.count(), lift };
-        let panels = Panels::new(batch, packed);
+        let panels = Panels::new(spread, batch, packed);
         kept.resize(plan.tasks() * plan.kept_by_task(), Cell::default());
+        tallies.resize(plan.tasks() * plan.tallies_by_task(), Tally::default());
         // Of a batch of one square all cosines are kept, so that no draw computes them again.
         let one_square = plan.tasks() == 1 && plan.rows <= KNOWN;
         cosines.resize_with(if one_square { plan.panels_in_square().pow(2) } else { 0 }, Tile::new);
         let (labels, cuts) = (&*all_labels, &*cuts);
-        let square = |task: usize, kept: &mut [Cell], cosines: &mut [Tile]| {
-            spread.set.run(Square { plan, law, panels, labels, cuts, active, task, kept, cosines });
+        let square = |task: usize, kept: &mut [Cell], tallies: &mut [Tally], cosines: &mut [Tile]| {
+            spread.set.run(Square { plan, law, panels, labels, cuts, active, task, kept, tallies, cosines });
         };
         if one_square {
-            square(0, kept, cosines);
+            square(0, kept, tallies, cosines);
         } else {
-            spread.pieces(kept, plan.kept_by_task(), |task, kept| square(task, kept, &mut []));
+            let (kept, tallies) =
+                ((&mut kept[..], plan.kept_by_task()), (&mut tallies[..], plan.tallies_by_task()));
+            spread.pieces_of_both(kept, tallies, |task, kept, tallies| square(task, kept, tallies, &mut []));
         }
-        Some(Self { plan, law, panels, labels, cuts, kept, cosines })
+        Some(Self { plan, law, panels, labels, cuts, kept, tallies, cosines })
     }
 }
 
@@ -95,6 +102,7 @@ struct Square<'a> {
     active: bool,
     task: usize,
     kept: &'a mut [Cell],
+    tallies: &'a mut [Tally],
     /// Where cosines are kept, `[row panel][column panel]`; or nothing.
     cosines: &'a mut [Tile],
 }
@@ -104,25 +112,33 @@ impl WithSimd for Square<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { plan, law, panels, labels, cuts, active, task, kept, cosines: known } = self;
+        let Self { plan, law, panels, labels, cuts, active, task, kept, tallies, cosines: known } = self;
         let (across, down) = plan.square(task);
-        let panels_in_square = plan.panels_in_square();
+        let (panels_in_square, panels_kept) = (plan.panels_in_square(), plan.panels_kept());
         let here = |square: usize, panels: usize| {
             square * panels_in_square..((square + 1) * panels_in_square).min(panels)
         };
-        kept.fill(Cell::default());
+        tallies.fill(Tally::default());
         let (of_rows, of_columns) = kept.split_at_mut(plan.kept_by_task() / 2);
-        // Within the square: the cell of a panel over the block that another panel lies in.
-        let place = |panel: usize, other: usize| {
-            (other % panels_in_square) * TILE / plan.block * panels_in_square + panel % panels_in_square
+        let (tallies_of_rows, tallies_of_columns) = tallies.split_at_mut(panels_kept);
+        // Within the square: a panel, and its cell over the block that another one lies in.
+        let within = |panel: usize| panel % panels_in_square;
+        let place = |panel, other| within(other) * TILE / plan.block * panels_kept + within(panel);
+        // A cell is first met with the first panel of its block.
+        let keep = |cell: &mut Cell, other: usize, sums: &Cell| {
+            if (other * TILE).is_multiple_of(plan.block) { *cell = *sums } else { cell.add(sums) }
         };
         let mut store = Vec::new();
-        let (mut tile, mut scratch) = (Tile::new(), Scratch::new());
-        let mut out = [Cell::default(); 2];
-        for j in here(down, plan.panels()) {
-            let packed = panels.get(j, &mut store);
-            for i in here(across, plan.panels_of_anchors()).filter(|&i| i <= j) {
-                let anchors: [u32; TILE] = core::array::from_fn(|r| (i * TILE + r) as u32);
+        let columns = here(down, plan.panels());
+        let packed = panels.get(columns.clone(), &mut store);
+        let (mut tile, mut logs, mut rows) = (Tile::new(), Tile::new(), Rows::new());
+        let mut out = Out::default();
+        for i in here(across, plan.panels_of_anchors()) {
+            let anchors: [u32; TILE] = core::array::from_fn(|r| (i * TILE + r) as u32);
+            for (j, packed) in columns.clone().zip(packed.chunks_exact(TILE * panels.batch.dim)) {
+                if j < i {
+                    continue;
+                }
                 let known = known.get_mut(i * panels_in_square + j);
                 let tile = known.unwrap_or(&mut tile);
                 cosines(simd, &panels.batch, &anchors, j * TILE, packed, tile);
@@ -134,16 +150,24 @@ impl WithSimd for Square<'_> {
                     cuts: &cuts[side(j)],
                     active,
                 };
-                let (law, sides, scratch) = (&law, &sides, &mut scratch);
-                if !simd.vectorize(TileSums { law, sides, tile, scratch, out: &mut out }) {
-                    continue;
+                let (law, sides, logs, tally) = (&law, &sides, &mut logs, &mut tallies_of_rows[within(i)]);
+                let (rows, out) = (&mut rows, &mut out);
+                let any = simd.vectorize(TileSums { law, sides, tile, logs, rows, tally, out });
+                if !any {
+                    *out = Out::default();
                 }
-                of_rows[place(i, j)].add(&out[0]);
+                keep(&mut of_rows[place(i, j)], j, &out.cells[0]);
                 if i != j && j < plan.panels_of_anchors() {
-                    let kept = if across == down { &mut *of_rows } else { &mut *of_columns };
-                    kept[place(j, i)].add(&out[1]);
+                    let (kept, tallies) = if across == down {
+                        (&mut *of_rows, &mut *tallies_of_rows)
+                    } else {
+                        (&mut *of_columns, &mut *tallies_of_columns)
+                    };
+                    keep(&mut kept[place(j, i)], i, &out.cells[1]);
+                    tallies[within(j)].add(&out.columns);
                 }
             }
+            rows.close_all(simd, &mut tallies_of_rows[within(i)]);
         }
     }
 }

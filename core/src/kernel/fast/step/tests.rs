@@ -1,5 +1,6 @@
 //! Draws of a whole batch against the reference and the exact law.
 
+use super::cell::Tally;
 use super::plan::Plan;
 use super::*;
 use crate::kernel::fast::Fast;
@@ -341,14 +342,15 @@ fn memory_beyond_the_embeddings_is_bounded() {
     let fast = Fast::new(2).unwrap();
     drawn(&fast, &weighting(16.0, Cap::Near(0.5), FarCut::None, EmptyRow::Skip), &x, &labels, 0);
     let workspace = fast.workspace.lock().unwrap();
-    let kept = workspace.tables.kept.capacity() * size_of::<Cell>();
-    let packed = workspace.tables.packed.capacity() * size_of::<f32>();
+    let tables = &workspace.tables;
+    let kept = tables.kept.capacity() * size_of::<Cell>() + tables.tallies.capacity() * size_of::<Tally>();
+    let packed = tables.packed.capacity() * size_of::<f32>();
     assert!(kept > 0 && packed > 0 && kept + packed <= 64 << 20, "{kept} + {packed} bytes");
     // Whatever the batch: the sums and the panels have limits of their own.
     for count in [100, 10_000, 65_536, 1 << 20] {
         for anchors in [count, 100] {
             let plan = Plan::new(anchors, count);
-            assert!(plan.tasks() * plan.kept_by_task() * size_of::<Cell>() + (16 << 20) <= 64 << 20);
+            assert!(plan.tasks() * plan.bytes_by_task() + (12 << 20) <= 64 << 20);
         }
     }
 }
