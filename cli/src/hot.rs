@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use nearfar_core::isotonic::{Isotonic, Options};
-use nearfar_core::kernel::fast::{Fast, Rates};
+use nearfar_core::kernel::fast::{Fast, InstructionSet, Rates};
 use nearfar_core::kernel::{Backend, BatchView};
 use nearfar_core::net::{Architecture, InputShape, LayerSpec, Network, Optimizer};
 use nearfar_core::{
@@ -36,15 +36,23 @@ pub struct Timing {
     pub threads: usize,
     /// Median wall time, microseconds.
     pub median_us: f64,
+    /// Least wall time, microseconds: what is left where other work on the machine is felt least.
+    pub least_us: f64,
     /// What the arithmetic needs at the measured rates on as many threads, microseconds.
     pub floor_us: f64,
     /// Most memory that the process held meanwhile, beyond what it held before, in bytes; Linux only.
     pub peak_bytes: Option<u64>,
 }
 
-/// Times every hot path on `threads` threads: the metric ones for each n.
-pub fn all(threads: usize, sizes: &[usize], dim: usize, rates: &Rates) -> Result<Vec<Timing>> {
-    let fast = Fast::new(threads)?;
+/// Times every hot path on `threads` threads and one instruction set: the metric ones for each n.
+pub fn all(
+    threads: usize,
+    set: InstructionSet,
+    sizes: &[usize],
+    dim: usize,
+    rates: &Rates,
+) -> Result<Vec<Timing>> {
+    let fast = Fast::with_instruction_set(threads, set)?;
     let mut list = Vec::new();
     for &n in sizes {
         list.push(step(&fast, &Step { name: "step", expected: false, anchors: n, count: n }, dim, rates)?);
@@ -70,8 +78,15 @@ pub fn all(threads: usize, sizes: &[usize], dim: usize, rates: &Rates) -> Result
     Ok(list)
 }
 
-/// Median of repeated runs of `work`, in microseconds, and the memory that they took.
-fn time(mut work: impl FnMut() -> Result<()>) -> Result<(f64, Option<u64>)> {
+/// What repeated runs took: median and least time in microseconds, and memory.
+struct Spent {
+    median_us: f64,
+    least_us: f64,
+    peak_bytes: Option<u64>,
+}
+
+/// Runs `work` again and again.
+fn time(mut work: impl FnMut() -> Result<()>) -> Result<Spent> {
     let before = memory::restart();
     work()?;
     let mut times = Vec::new();
@@ -81,9 +96,9 @@ fn time(mut work: impl FnMut() -> Result<()>) -> Result<(f64, Option<u64>)> {
         work()?;
         times.push(once.elapsed().as_secs_f64() * 1e6);
     }
-    let peak = before.zip(memory::peak()).map(|(before, peak)| peak.saturating_sub(before));
+    let peak_bytes = before.zip(memory::peak()).map(|(before, peak)| peak.saturating_sub(before));
     times.sort_by(f64::total_cmp);
-    Ok((times[times.len() / 2], peak))
+    Ok(Spent { median_us: times[times.len() / 2], least_us: times[0], peak_bytes })
 }
 
 /// Random unit rows with labels.
@@ -124,7 +139,7 @@ fn step(fast: &Fast, of: &Step, dim: usize, rates: &Rates) -> Result<Timing> {
     let mut dbetas = vec![0.0; anchors];
     let view = BatchView { embeddings: &rows, labels: &labels, betas: &betas, anchors, count, dim };
     let mut step = 0;
-    let (median_us, peak_bytes) = time(|| {
+    let Spent { median_us, least_us, peak_bytes } = time(|| {
         step += 1;
         fast.draw(view, &objective, Key::new(5, Stream::Negatives, step), &mut draws)?;
         fast.loss(view, &objective, &draws, &mut dx, &mut dbetas)?;
@@ -140,13 +155,13 @@ fn step(fast: &Fast, of: &Step, dim: usize, rates: &Rates) -> Result<Timing> {
     }
     let threads = fast.threads();
     let floor_us = 1e6 * seconds / threads as f64;
-    Ok(Timing { name, n: count, dim, threads, median_us, floor_us, peak_bytes })
+    Ok(Timing { name, n: count, dim, threads, median_us, least_us, floor_us, peak_bytes })
 }
 
 /// Recall@K, R-precision and MAP@R of a set.
 fn search(fast: &Fast, n: usize, dim: usize, rates: &Rates) -> Result<Timing> {
     let (rows, labels) = embeddings(n, dim)?;
-    let (median_us, peak_bytes) = time(|| {
+    let Spent { median_us, least_us, peak_bytes } = time(|| {
         crate::quality::retrieval(fast, &rows, dim, &labels, &crate::quality::RANKS)?;
         Ok(())
     })?;
@@ -158,6 +173,7 @@ fn search(fast: &Fast, n: usize, dim: usize, rates: &Rates) -> Result<Timing> {
         dim,
         threads,
         median_us,
+        least_us,
         floor_us: 1e6 * seconds / threads as f64,
         peak_bytes,
     })
@@ -189,7 +205,7 @@ fn network(fast: &Fast, name: &'static str, architecture: &Architecture, rates: 
     let mut network = Network::new(fast, architecture.clone(), n, 0)?;
     let optimizer = Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, decay: 0.0 };
     let mut step = 0;
-    let (median_us, peak_bytes) = time(|| {
+    let Spent { median_us, least_us, peak_bytes } = time(|| {
         network.forward(&input, n)?;
         network.backward(&input, &dx)?;
         network.update(optimizer, 1e-3, step)?;
@@ -198,7 +214,16 @@ fn network(fast: &Fast, name: &'static str, architecture: &Architecture, rates: 
     })?;
     let threads = fast.threads();
     let seconds = (n * architecture.training_multiply_adds()) as f64 / rates.multiply_adds;
-    Ok(Timing { name, n, dim, threads, median_us, floor_us: 1e6 * seconds / threads as f64, peak_bytes })
+    Ok(Timing {
+        name,
+        n,
+        dim,
+        threads,
+        median_us,
+        least_us,
+        floor_us: 1e6 * seconds / threads as f64,
+        peak_bytes,
+    })
 }
 
 /// Isotonic regression of n points in random order. Its floor is the sort of n whole numbers.
@@ -206,17 +231,18 @@ fn isotonic(n: usize) -> Result<Timing> {
     let key = Key::new(7, Stream::Init, 0);
     let x: Vec<f64> = (0..n as u32).map(|i| key.uniform(0, i)).collect();
     let y: Vec<f64> = x.iter().enumerate().map(|(i, x)| x + key.uniform(1, i as u32)).collect();
-    let (median_us, peak_bytes) = time(|| {
+    let Spent { median_us, least_us, peak_bytes } = time(|| {
         Isotonic::fit(&x, &y, None, Options::default())?;
         Ok(())
     })?;
-    let (floor_us, _) = time(|| {
+    let floor = time(|| {
         let mut keys: Vec<u64> = x.iter().map(|x| x.to_bits()).collect();
         keys.sort_unstable();
         std::hint::black_box(&keys);
         Ok(())
     })?;
-    Ok(Timing { name: "isotonic", n, dim: 1, threads: 1, median_us, floor_us, peak_bytes })
+    let floor_us = floor.median_us;
+    Ok(Timing { name: "isotonic", n, dim: 1, threads: 1, median_us, least_us, floor_us, peak_bytes })
 }
 
 /// The most memory that this process held, as the operating system counts it.

@@ -314,3 +314,12 @@ fn options_without_effect_are_errors() {
     }
     assert!(!at.join("run").exists());
 }
+
+#[test]
+fn instructions_that_the_machine_lacks_are_an_error() {
+    let folder = TempDir::new().unwrap();
+    // No machine has both.
+    let other = if cfg!(target_arch = "aarch64") { "avx2" } else { "neon" };
+    let error = failure(folder.path(), &["bench", "--instructions", other]);
+    assert!(error.contains("this machine has no") && error.contains("leave --instructions out"), "{error}");
+}

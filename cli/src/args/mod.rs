@@ -8,6 +8,7 @@ mod train;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use nearfar_core::kernel::fast::InstructionSet;
 use nearfar_cuda::Precision;
 
 use crate::config::{Dimension, EmptyKind, Far, LossKind, PenaltyKind, ReductionKind, SamplerKind};
@@ -359,6 +360,33 @@ pub struct BenchArgs {
     /// Numbers in an embedding.
     #[arg(long, value_name = "D", default_value_t = 128)]
     pub dim: usize,
+    /// Instructions that the kernels are held to. Default: the best that this machine has.
+    #[arg(long, value_name = "SET")]
+    pub instructions: Option<InstructionsArg>,
+}
+
+/// An instruction set to be named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum InstructionsArg {
+    /// AVX-512.
+    Avx512,
+    /// AVX2 with FMA.
+    Avx2,
+    /// NEON.
+    Neon,
+    /// No vectors.
+    Plain,
+}
+
+impl From<InstructionsArg> for InstructionSet {
+    fn from(set: InstructionsArg) -> Self {
+        match set {
+            InstructionsArg::Avx512 => Self::Avx512,
+            InstructionsArg::Avx2 => Self::Avx2,
+            InstructionsArg::Neon => Self::Neon,
+            InstructionsArg::Plain => Self::Plain,
+        }
+    }
 }
 
 /// Direction of an isotonic fit.

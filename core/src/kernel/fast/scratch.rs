@@ -2,6 +2,12 @@
 
 use std::sync::Mutex;
 
+/// Numbers by which a buffer is longer, so that it can begin with a cache line: vectors that cross lines cost a second
+/// access each.
+const SPARE: usize = 16;
+/// Bytes of a cache line, and of the widest vector.
+const LINE: usize = 64;
+
 /// Buffers that are not in use, by the power of two that they hold.
 #[derive(Debug)]
 struct Shelf<T> {
@@ -13,8 +19,9 @@ impl<T: Copy + Default> Shelf<T> {
         let size = len.max(16).next_power_of_two();
         let place = size.trailing_zeros() as usize;
         let free = self.sizes.lock().expect("nobody panics with the lock")[place].pop();
-        let mut buffer = free.unwrap_or_else(|| vec![T::default(); size]);
-        let result = work(&mut buffer[..len]);
+        let mut buffer = free.unwrap_or_else(|| vec![T::default(); size + SPARE]);
+        let start = buffer.as_ptr().align_offset(LINE).min(SPARE);
+        let result = work(&mut buffer[start..][..len]);
         self.sizes.lock().expect("nobody panics with the lock")[place].push(buffer);
         result
     }
@@ -54,6 +61,7 @@ mod tests {
         let scratch = Scratch::default();
         let first = scratch.single(100, |buffer| {
             buffer.fill(1.0);
+            assert!(buffer.as_ptr().addr().is_multiple_of(LINE));
             (buffer.as_ptr() as usize, buffer.len())
         });
         let second = scratch.single(120, |buffer| (buffer.as_ptr() as usize, buffer.len()));
