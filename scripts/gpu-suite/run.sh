@@ -61,6 +61,7 @@ if [ -n "$dry" ]; then
 fi
 mkdir -p "$record/runs"
 for seed in $seeds; do
+    part "kana-tf32-$seed" train "kana-tf32-$seed" cuda "$seed" --precision tf32 "${kana[@]}"
     for device in cuda cpu; do
         part "kana-$device-$seed" train "kana-$device-$seed" "$device" "$seed" "${kana[@]}"
         [ -n "$omniglot" ] || continue
