@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Omniglot: one wide run, judged by three protocols.
+#     docs/record/2026-11-28-omniglot/run.sh OUT OMNIGLOT
+set -euo pipefail
+[ $# = 2 ] || { echo "usage: run.sh OUT OMNIGLOT" >&2; exit 2; }
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+mkdir -p "$1"
+out=$(realpath "$1") omniglot=$(realpath "$2")
+cd "$here/../../.."
+nearfar=${NEARFAR:-${CARGO_TARGET_DIR:-target}/release/nearfar}
+[ -x "$nearfar" ] || cargo build --release --quiet -p nearfar
+
+"$nearfar" train --data "$omniglot" --config "$here/run.toml" --seed 0 --threads 1 --device cpu \
+    --out "$out/run" --json >"$out/run.json" 2>"$out/run.err"
+"$nearfar" embed --run "$out/run" --data "$omniglot" --part test --device cpu \
+    --out "$out/E.npy" --labels-out "$out/L.npy" >/dev/null
+python3 - "$out/run.json" <<'P'
+import json, sys
+run = json.load(open(sys.argv[1]))
+print(f"Recall@1 {run['test']['recall']['1']:.4f}, MAP@R {run['test']['map_at_r']:.4f}, {run['steps']} steps, "
+      f"{run['cpu_seconds']:.0f} CPU seconds, {run['training_cpu_seconds']:.0f} of them steps and looks")
+P
+printf '\nRetrieval\n'
+"$nearfar" eval --embeddings "$out/E.npy" --labels "$out/L.npy" --device cpu
+printf '\nVerification, the pairs of the data folder\n'
+"$nearfar" verify --embeddings "$out/E.npy" --pairs "$omniglot/evaluation-pairs.tsv"
+printf '\nOne-shot, the trials of Lake et al.\n'
+"$nearfar" oneshot --embeddings "$out/E.npy" --trials "$omniglot/oneshot-20way-runs.tsv"
