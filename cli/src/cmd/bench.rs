@@ -36,7 +36,8 @@ pub(super) fn run(args: &BenchArgs, common: &Common) -> Result<Answer> {
             "{name:<18}{n:>9}{dim:>6}{threads:>9}{median_us:>12.1}{least_us:>12.1}{floor_us:>12.1}{ratio:>8.2}{mib:>10}\n"
         );
     }
-    text += "\nThe ratio is that of the median. The floor: each pair's product once, one logarithm and one exponential a pair (step); each pair's product \
+    text += "\nThe ratio is that of the median to the floor.\n\
+             The floor: each pair's product once, one logarithm and one exponential a pair (step); each pair's product \
              once (eval);\nthe products of forward and backward (mlp, cnn, batch of 128); a sort of as many whole numbers \
              (isotonic).\n";
     let rows: Vec<_> = timings
