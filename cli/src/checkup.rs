@@ -5,8 +5,8 @@ use nearfar_core::kernel::{
     SgdStep,
 };
 use nearfar_core::{
-    BoundaryShape, BoundaryStep, Cap, Draw, EmptyRow, FarCut, Key, Loss, Margin, Objective, Reduction,
-    Sampler, Stream, Weighting, normalize_row,
+    BoundaryFit, BoundaryShape, BoundaryStep, Cap, Draw, EmptyRow, FarCut, Key, Loss, Margin, Objective,
+    Penalty, Reduction, Sampler, Stream, Weighting, normalize_row,
 };
 
 /// One operation, and how far the two backends are apart on it.
@@ -101,15 +101,13 @@ fn copied<B: Backend<f32>>(backend: &B) -> Result<Vec<f32>, B::Error> {
 /// A batch of five samples with a memory of two rows behind it.
 fn uploaded<B: Backend<f32>>(backend: &B) -> Result<Vec<f32>, B::Error> {
     let bench = Bench { backend };
-    let (inputs, betas, mut there) = (numbers(18, 35), numbers(19, 5), None);
-    let host =
-        HostBatch { inputs: &inputs, labels: &[3, 9, 3, 9, 9, 3, 4], anchors: 5, betas: &betas, parts: &[] };
-    let batch = backend.upload_batch(host, &mut there)?;
-    let embeddings = &bench.put(&numbers(20, 7 * 4))?;
-    let Batch { labels, betas, .. } = batch;
+    let (inputs, mut there) = (numbers(18, 35), None);
+    let host = HostBatch { inputs: &inputs, labels: &[3, 9, 3, 9, 9, 3, 4], anchors: 5, parts: &[] };
+    let Batch { inputs, labels, .. } = backend.upload_batch(host, &mut there)?;
+    let (embeddings, betas) = (&bench.put(&numbers(20, 7 * 4))?, &bench.put(&numbers(19, 5))?);
     let view = BatchView { embeddings, labels, betas, anchors: 5, count: 7, dim: 4 };
     let pairs = backend.negative_moments(view)?.pairs;
-    Ok([bench.take(&batch.inputs, 35)?, bench.take(betas, 5)?, vec![pairs as f32]].concat())
+    Ok([bench.take(inputs, 35)?, vec![pairs as f32]].concat())
 }
 
 fn layers<B: Backend<f32>>(backend: &B) -> Result<Named, B::Error> {
@@ -230,6 +228,29 @@ fn boundaries<B: Backend<f32>>(backend: &B) -> Result<Named, B::Error> {
     Ok(vec![("boundaries", bench.take(&betas, 10)?), ("boundary_step", moved)])
 }
 
+/// Boundaries of the classes of a view and of its samples, fitted to its draws with each form of the penalty.
+fn fitted<B: Backend<f32>>(
+    backend: &B,
+    view: BatchView<'_, B::Buffer, B::Indices>,
+    draws: &B::Draws,
+) -> Result<Vec<f32>, B::Error> {
+    let (bench, shape) = (Bench { backend }, BoundaryShape { classes: 12, images: 60 });
+    let BatchView { embeddings, anchors, count, dim, .. } = view;
+    let parts: Vec<(u32, u32)> = (0..anchors as u32).map(|i| (i / 5, i)).collect();
+    let (host, mut there) = (HostBatch { anchors, parts: &parts, ..HostBatch::default() }, None);
+    let parts = &backend.upload_batch(host, &mut there)?.parts;
+    let mut state = bench.put(&[&[1.2], &numbers(23, shape.count() - 1)[..]].concat())?;
+    let mut moved = Vec::new();
+    for penalty in
+        [Penalty::PerTuple { nu: 0.1 }, Penalty::Once { nu: 0.01, reduction: Reduction::MeanActive }]
+    {
+        let fit = BoundaryFit { alpha: 0.2, penalty, rate: 0.5 };
+        backend.boundary_fit(shape, fit, anchors, parts, count, dim, embeddings, draws, &mut state)?;
+        moved.extend(bench.take(&state, shape.count())?);
+    }
+    Ok(moved)
+}
+
 fn metric<B: Backend<f32>>(backend: &B) -> Result<Named, B::Error> {
     let bench = Bench { backend };
     let (count, dim) = (60, 16);
@@ -274,11 +295,7 @@ fn metric<B: Backend<f32>>(backend: &B) -> Result<Named, B::Error> {
         let counts = [report.triplets as f32, report.effective_negatives as f32, report.capped as f32];
         list.push((draw_name, drawn.iter().flat_map(flat).chain(counts).collect()));
         if !drawn.is_empty() {
-            let tuples = backend.tuple_distances(count, dim, &embeddings, &draws)?;
-            list.push((
-                "tuple_distances",
-                tuples.iter().flat_map(|(anchor, d)| [*anchor as f32, d[0], d[1]]).collect(),
-            ));
+            list.push(("boundary_fit", fitted(backend, view, &draws)?));
         }
         let loss = backend.loss(view, &objective, &draws, &mut dx, &mut dbetas)?;
         let gradients = [bench.take(&dx, anchors * dim)?, bench.take(&dbetas, anchors)?];

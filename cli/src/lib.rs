@@ -5,7 +5,6 @@
 
 pub mod ablate;
 pub mod args;
-mod boundaries;
 pub mod calibration;
 mod chart;
 pub mod checkup;

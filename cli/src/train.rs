@@ -4,11 +4,10 @@ use anyhow::{Context, Result, bail};
 use nearfar_core::kernel::{self, Backend, BatchView, HostBatch};
 use nearfar_core::net::{Network, Optimizer, Schedule, Tensor};
 use nearfar_core::{
-    Boundary, BoundaryStep, Composer, Draw, DrawReport, Embeddings, Key, Loss, LossReport, Memory, Objective,
-    Penalty, Reduction, Stream, Whitening,
+    Boundary, BoundaryFit, BoundaryStep, Composer, Draw, DrawReport, Embeddings, Key, LearnedBoundary, Loss,
+    LossReport, Memory, Objective, Penalty, Stream, Whitening,
 };
 
-use crate::boundaries::Boundaries;
 use crate::config::{BoundaryMode, Config, Dimension, DimensionName, PenaltyKind};
 use crate::data::augment::Augmentation;
 use crate::data::feed::{Batch, Feed, Maker};
@@ -28,7 +27,7 @@ pub struct Trainer<'a, B: Backend<f32>> {
     schedule: Schedule,
     network: Network<'a, f32, B>,
     views: Views,
-    boundaries: Boundaries<'a, B>,
+    boundary: LearnedBoundary<'a, f32, B>,
     /// Embeddings of earlier batches, where the run file asks for some.
     memory: Option<Memory<'a, f32, B>>,
     batch: BatchState<B>,
@@ -42,7 +41,6 @@ struct BatchState<B: Backend<f32>> {
     /// What each sample is shown as, and behind them the same of the memory's rows, where the step used it.
     seen: Vec<u32>,
     inputs: Vec<f32>,
-    betas: Vec<f32>,
     /// What the backend has of these.
     there: Option<kernel::Batch<B::Buffer, B::Indices>>,
     draws: B::Draws,
@@ -95,20 +93,21 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
         let (capacity, dim) = (composer.capacity(), architecture.dim());
         let network =
             Network::new(backend, architecture, capacity.max(quality::at_once(samples.size())), config.seed)?;
-        let parts = [samples.classes.len(), samples.count()];
+        let classes = if boundary.per_class { samples.classes.len() } else { 0 };
+        let images = if boundary.per_image { samples.count() } else { 0 };
+        let boundary = Boundary::new(boundary.start as f32, classes, images);
         let objective = plan::objective(&config.loss, &config.sampler, dim)?;
         let size = config.memory.size;
         let memory = if size > 0 { Some(Memory::new(backend, size, dim, capacity)?) } else { None };
         Ok(Self {
             optimizer: plan::optimizer(&config.optimizer),
             schedule: plan::schedule(&config.optimizer, &config.train),
-            boundaries: Boundaries::new(backend, boundary, parts, capacity)?,
+            boundary: LearnedBoundary::new(backend, &boundary, capacity)?,
             batch: BatchState {
                 samples: Vec::new(),
                 anchors: Vec::new(),
                 seen: Vec::new(),
                 inputs: Vec::new(),
-                betas: Vec::new(),
                 there: None,
                 draws: B::Draws::default(),
                 observed: B::Draws::default(),
@@ -137,17 +136,16 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
     /// One step of the method. `step` counts from 0; with the seed it alone decides every random number.
     pub fn step(&mut self, step: u32) -> Result<StepReport> {
         self.compose(step)?;
-        let Self { backend, batch, network, memory, boundaries, .. } = self;
+        let Self { backend, batch, network, memory, boundary, .. } = self;
         let (anchors, dim) = (batch.samples.len(), network.architecture().dim());
         batch.memory = memory.as_ref().map(|memory| remembered(memory, step));
         let used = memory.as_mut().filter(|_| step >= self.config.memory.warmup);
         if let Some(memory) = &used {
             batch.seen.extend(memory.labels());
         }
-        let (betas, parts) = boundaries.sent(&batch.anchors, &mut batch.betas);
-        let host = HostBatch { inputs: &batch.inputs, labels: &batch.seen, anchors, betas, parts };
+        let host = HostBatch { inputs: &batch.inputs, labels: &batch.seen, anchors, parts: &batch.anchors };
         let there = backend.upload_batch(host, &mut batch.there)?;
-        let (inputs, labels, betas) = (&there.inputs, &there.labels, boundaries.of(there, anchors)?);
+        let (inputs, labels, betas) = (&there.inputs, &there.labels, boundary.of(&there.parts, anchors)?);
 
         let mut embeddings = network.forward(inputs, anchors).with_context(|| {
             let rate = self.config.optimizer.rate;
@@ -202,54 +200,37 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
     /// Moves the boundary after a step of the margin loss; returns its penalty in the paper's form, which stands
     /// beside the reduced loss. The other form is in that loss and in its gradient already.
     fn move_boundary(&mut self, loss: &LossReport, dim: usize) -> Result<f64> {
-        let Config { boundary, loss: loss_config, .. } = self.config;
+        let Config { boundary: config, loss: loss_config, .. } = self.config;
         if !matches!(self.objective.loss(), Loss::Margin(_)) || loss.active == 0.0 {
             return Ok(0.0);
         }
-        let nu = loss_config.nu as f32;
+        let Some(kernel::Batch { parts, .. }) = &self.batch.there else { return Ok(0.0) };
+        let (rate, nu) = (config.rate as f32, loss_config.nu as f32);
         let beside = if loss_config.penalty == PenaltyKind::Paper { nu } else { 0.0 };
-        let rate = boundary.rate as f32;
-        let step = BoundaryStep { rate, momentum: boundary.momentum as f32, nu: beside };
-        let Some(there) = &self.batch.there else { return Ok(0.0) };
         let anchors = self.batch.anchors.len();
-        let value = self.boundaries.step(there, &self.batch.dbetas, anchors, step)?;
-        if boundary.mode == BoundaryMode::Exact {
-            let pairs = self.observed_pairs(dim)?;
+        if config.mode == BoundaryMode::Gradient {
+            let step = BoundaryStep { rate, momentum: config.momentum as f32, nu: beside };
+            return Ok(f64::from(self.boundary.step(parts, &self.batch.dbetas, anchors, step)?));
+        }
+        let value = if beside > 0.0 { self.boundary.download()?.penalty(beside) } else { 0.0 };
+        if config.mode == BoundaryMode::Exact {
             let penalty = match loss_config.penalty {
-                PenaltyKind::Batch => Penalty::PerTuple(nu),
-                PenaltyKind::Paper => Penalty::Once(nu * self.divisor(&pairs)),
+                PenaltyKind::Batch => Penalty::PerTuple { nu },
+                PenaltyKind::Paper => Penalty::Once { nu, reduction: self.objective.reduction() },
             };
-            let alpha = loss_config.alpha as f32;
-            self.boundaries.minimize(&self.batch.anchors, &pairs, alpha, penalty, rate);
+            let fit = BoundaryFit { alpha: loss_config.alpha as f32, penalty, rate };
+            let (count, rows) =
+                (self.batch.seen.len(), rows(&self.network, self.memory.as_ref(), &self.batch));
+            self.boundary.fit(parts, anchors, count, dim, rows, &self.batch.observed, fit)?;
         }
         Ok(f64::from(value))
     }
 
-    /// What the boundary is fitted to: of each observed draw its positive and its negative pair, as (anchor,
-    /// distance, same class).
-    fn observed_pairs(&self, dim: usize) -> Result<Vec<(u32, f32, bool)>> {
-        let (count, embeddings) = (self.batch.seen.len(), self.rows());
-        let tuples = self.backend.tuple_distances(count, dim, embeddings, &self.batch.observed)?;
-        Ok(tuples.into_iter().flat_map(|(a, [near, far])| [(a, near, true), (a, far, false)]).collect())
-    }
-
-    /// What the reduction divides the summed loss of these pairs by, at the boundary as it stands.
-    fn divisor(&self, pairs: &[(u32, f32, bool)]) -> f32 {
-        let Loss::Margin(margin) = self.objective.loss() else { return 0.0 };
-        let active = |&&(anchor, distance, same): &&(u32, f32, bool)| {
-            margin.pair(distance, self.batch.betas[anchor as usize], same).value > 0.0
-        };
-        match self.objective.reduction() {
-            Reduction::MeanActive => pairs.iter().filter(active).count() as f32,
-            Reduction::Mean => pairs.len() as f32,
-            Reduction::Sum => 1.0,
-        }
-    }
-
-    /// The rows that the last step saw: its batch, or its batch with the memory behind it.
-    fn rows(&self) -> &B::Buffer {
-        let used = self.batch.seen.len() > self.batch.samples.len();
-        self.memory.as_ref().filter(|_| used).map_or_else(|| self.network.embeddings(), Memory::joined)
+    /// The boundary of each anchor of the last step, on the host.
+    fn betas(&self) -> Result<Vec<f32>> {
+        let mut host = vec![0.0; self.batch.anchors.len()];
+        self.backend.download(self.boundary.betas(), &mut host)?;
+        Ok(host)
     }
 
     /// The last batch, for looks.
@@ -257,10 +238,9 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
         let batch = &self.batch;
         let mut draws = self.backend.download_draws(&batch.draws)?;
         let mut embeddings = vec![0.0; batch.seen.len() * self.network.architecture().dim()];
-        self.backend.download(self.rows(), &mut embeddings)?;
-        let betas = || self.boundaries.last(self.backend, batch.anchors.len(), &batch.betas);
+        self.backend.download(rows(&self.network, self.memory.as_ref(), batch), &mut embeddings)?;
         let remembered = batch.memory.map(|found| -> Result<_> {
-            let betas = betas()?;
+            let betas = self.betas()?;
             let seen = memory::Seen { embeddings: &embeddings, labels: &batch.seen, betas: &betas };
             Ok(Remembered { share: memory::share(&batch.objective, &seen, &draws), ..found })
         });
@@ -291,7 +271,7 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
 
     /// The boundary of the margin loss as it stands.
     pub fn boundary(&self) -> Result<Boundary<f32>> {
-        self.boundaries.boundary()
+        Ok(self.boundary.download()?)
     }
 
     /// Steps after which every training sample was seen.
@@ -324,7 +304,7 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
     /// Everything that the rest of the run depends on.
     pub fn state(&self) -> Result<Vec<Tensor<f32>>> {
         let mut tensors = self.network.tensors(true)?;
-        let values = self.boundaries.boundary()?.state();
+        let values = self.boundary.download()?.state();
         tensors.push(Tensor { name: BOUNDARY.into(), shape: vec![values.len()], values });
         if let Some(memory) = &self.memory {
             tensors.extend(memory::tensors(memory, self.network.architecture().dim())?);
@@ -335,13 +315,25 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
     /// Takes a run up where [`state`](Self::state) left it.
     pub fn restore<'t>(&mut self, mut find: impl FnMut(&str) -> Option<&'t Tensor<f32>>) -> Result<()> {
         let boundary = find(BOUNDARY).context("the state has no boundary")?;
-        self.boundaries.restore(&boundary.values)?;
+        if !self.boundary.restore(&boundary.values)? {
+            bail!("the state's boundary is of another size than this run's");
+        }
         if let Some(memory) = &mut self.memory {
             memory::restore(memory, &mut find)?;
         }
         self.network.load(true, find)?;
         Ok(())
     }
+}
+
+/// The rows that the last step saw: its batch, or its batch with the memory behind it.
+fn rows<'t, B: Backend<f32>>(
+    network: &'t Network<'_, f32, B>,
+    memory: Option<&'t Memory<'_, f32, B>>,
+    batch: &BatchState<B>,
+) -> &'t B::Buffer {
+    let used = batch.seen.len() > batch.samples.len();
+    memory.filter(|_| used).map_or_else(|| network.embeddings(), Memory::joined)
 }
 
 /// The memory as step `step` finds it; its share is found later.

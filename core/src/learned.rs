@@ -1,13 +1,13 @@
-//! Boundaries that follow their gradient, on a backend: their parameters and velocities stay there between steps.
+//! Boundaries that learn, on a backend: their parameters and velocities stay there between steps.
 
 use crate::Scalar;
-use crate::boundary::{Boundary, BoundaryShape, BoundaryStep};
+use crate::boundary::{Boundary, BoundaryFit, BoundaryShape, BoundaryStep};
 use crate::kernel::Backend;
 
 /// The parameters of a [`Boundary`] on a backend, with the boundaries of a batch that are made of them.
 ///
-/// A step asks for the boundary of each anchor ([`of`](Self::of)), evaluates its loss with them, and hands the gradient
-/// to them back ([`step`](Self::step)); both are by the rule of [`Boundary`]. Only classes and images of the anchors come
+/// A step asks for the boundary of each anchor ([`of`](Self::of)), evaluates its loss with them, and moves them against
+/// their gradient ([`step`](Self::step)) or to their exact minimum ([`fit`](Self::fit)); all by the rules of [`Boundary`]. Only classes and images of the anchors come
 /// from the host. What it is made of and what it becomes can be looked at by [`download`](Self::download).
 ///
 /// ```
@@ -67,6 +67,22 @@ impl<'a, T: Scalar, B: Backend<T>> LearnedBoundary<'a, T, B> {
         step: BoundaryStep<T>,
     ) -> Result<T, B::Error> {
         self.backend.boundary_step(self.shape, step, anchors, parts, dbetas, &mut self.state)
+    }
+
+    /// Moves them towards the exact minimum of the margin loss of `draws` among the `count` `embeddings` `[count, dim]`, see
+    /// [`Boundary::minimize`].
+    pub fn fit(
+        &mut self,
+        parts: &B::Indices,
+        anchors: usize,
+        count: usize,
+        dim: usize,
+        embeddings: &B::Buffer,
+        draws: &B::Draws,
+        fit: BoundaryFit<T>,
+    ) -> Result<(), B::Error> {
+        let (shape, state) = (self.shape, &mut self.state);
+        self.backend.boundary_fit(shape, fit, anchors, parts, count, dim, embeddings, draws, state)
     }
 
     /// The boundary as it stands.

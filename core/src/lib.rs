@@ -55,7 +55,7 @@ pub use batch::{BatchError, Embeddings, Row, Triplet, UNIT_TOLERANCE};
 #[cfg(feature = "alloc")]
 pub use batch_loss::{BatchLoss, batch_loss};
 #[cfg(feature = "alloc")]
-pub use boundary::{Boundary, BoundaryShape, BoundaryStep, Kink, Penalty, exact_boundary};
+pub use boundary::{Boundary, BoundaryFit, BoundaryShape, BoundaryStep, Kink, Penalty, exact_boundary};
 #[cfg(feature = "alloc")]
 pub use compose::{ComposeError, Composer, SmallClass};
 pub use density::{Density, DensityError, effective_dimension, fitted_dimension};

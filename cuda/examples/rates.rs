@@ -199,15 +199,15 @@ impl Rates {
         let mut network = Network::new(&self.cuda, architecture, count, 0)?;
         let input: Vec<f32> = (0..count * size).map(|i| (i * i % 1013) as f32 / 506.0 - 1.0).collect();
         let labels: Vec<u32> = (0..count as u32).map(|i| i / per_class).collect();
-        let (betas, mut draws, mut there) = (vec![1.2; count], Draws::default(), None);
+        let (mut betas, mut draws, mut there) = (self.cuda.zeros(count)?, Draws::default(), None);
+        self.cuda.upload(&vec![1.2; count], &mut betas)?;
         let (mut dx, mut dbetas) = (self.cuda.zeros(count * dim)?, self.cuda.zeros(count)?);
         let (objective, optimizer, mut step) = (objective(dim), Optimizer::default(), 0);
         self.line(&format!("{name} step {count}"), operations, bytes, || {
-            let host =
-                HostBatch { inputs: &input, labels: &labels, anchors: count, betas: &betas, parts: &[] };
-            let Batch { inputs, labels, betas, .. } = self.cuda.upload_batch(host, &mut there)?;
+            let host = HostBatch { inputs: &input, labels: &labels, anchors: count, parts: &[] };
+            let Batch { inputs, labels, .. } = self.cuda.upload_batch(host, &mut there)?;
             let embeddings = network.forward(inputs, count)?;
-            let batch = BatchView { embeddings, labels, betas, anchors: count, count, dim };
+            let batch = BatchView { embeddings, labels, betas: &betas, anchors: count, count, dim };
             self.cuda.draw(batch, &objective, Key::new(0, Stream::Negatives, step), &mut draws)?;
             self.cuda.loss(batch, &objective, &draws, &mut dx, &mut dbetas)?;
             network.backward(inputs, &dx)?;

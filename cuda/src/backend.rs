@@ -4,7 +4,7 @@ use nearfar_core::kernel::{
     AdamStep, Backend, Batch, BatchView, ConvShape, HostBatch, LinearShape, MatchRanks, NegativeMoments,
     NormShape, PoolShape, SearchView, SgdStep,
 };
-use nearfar_core::{BoundaryShape, BoundaryStep, Draw, DrawReport, Key, LossReport, Objective};
+use nearfar_core::{BoundaryFit, BoundaryShape, BoundaryStep, Draw, DrawReport, Key, LossReport, Objective};
 
 use crate::device::Cuda;
 use crate::draw::Draws;
@@ -259,22 +259,27 @@ impl Backend<f32> for Cuda {
         self.boundary_step(shape, step, anchors, parts, dbetas, state)
     }
 
+    fn boundary_fit(
+        &self,
+        shape: BoundaryShape,
+        fit: BoundaryFit<f32>,
+        anchors: usize,
+        parts: &Indices,
+        count: usize,
+        dim: usize,
+        embeddings: &Buffer,
+        draws: &Draws,
+        state: &mut Buffer,
+    ) -> Result<(), Error> {
+        self.boundary_fit(shape, fit, anchors, parts, count, dim, embeddings, draws, state)
+    }
+
     fn download_draws(&self, draws: &Draws) -> Result<Vec<Draw<f32>>, Error> {
         self.download_draws(draws)
     }
 
     fn upload_draws(&self, draws: &[Draw<f32>]) -> Result<Draws, Error> {
         self.upload_draws(draws)
-    }
-
-    fn tuple_distances(
-        &self,
-        count: usize,
-        dim: usize,
-        embeddings: &Buffer,
-        draws: &Draws,
-    ) -> Result<Vec<(u32, [f32; 2])>, Error> {
-        self.tuple_distances(count, dim, embeddings, draws)
     }
 
     fn match_ranks(

@@ -1,7 +1,7 @@
 //! All that a step needs of its batch, in one copy to the device.
 //!
 //! ```text
-//! words   inputs | labels | samples by class | boundaries | parts of boundaries        one array; each part is a range of it
+//! words   inputs | labels | samples by class | parts of boundaries        one array; each part is a range of it
 //! ```
 //! Inputs come first: they are read four at a time, which asks for their place on 16 bytes and not for the others'.
 
@@ -22,23 +22,21 @@ impl Cuda {
         batch: HostBatch<'_, f32>,
         there: &'t mut Option<Batch<Buffer, Indices>>,
     ) -> Result<&'t Batch<Buffer, Indices>, Error> {
-        let HostBatch { inputs, labels, anchors, betas, parts } = batch;
+        let HostBatch { inputs, labels, anchors, parts } = batch;
         // Without labels there are no classes to tell.
         let grouped = anchors.min(labels.len());
         let classes = Laid::new(grouped, labels);
-        let bits = |v: &f32| v.to_bits();
         // What a panic left here is cleared like anything else.
         let mut packed = self.packed().lock().unwrap_or_else(PoisonError::into_inner);
         packed.clear();
-        packed.extend(inputs.iter().map(bits));
+        packed.extend(inputs.iter().map(|v| v.to_bits()));
         packed.extend(labels);
         packed.extend(&classes.all);
-        packed.extend(betas.iter().map(bits));
         packed.extend(parts.iter().flat_map(|&(class, image)| [class, image]));
 
-        let old = there.take().and_then(|Batch { inputs, labels, betas, parts }| {
+        let old = there.take().and_then(|Batch { inputs, labels, parts }| {
             // The others go first: what is left has the array to itself.
-            drop((labels, betas, parts));
+            drop((labels, parts));
             inputs.0.into_memory()
         });
         let mut memory = match old.filter(|old| old.len() >= packed.len()) {
@@ -55,8 +53,8 @@ impl Cuda {
         let (inputs, labels_there) = (Buffer(next(inputs.len())), next(labels.len()));
         let groups = next(classes.all.len());
         let labels = Indices::with_groups(labels_there, labels, classes.on_device(groups, grouped)?);
-        let (betas, parts) = (Buffer(next(betas.len())), Indices::part(next(2 * parts.len())));
-        Ok(there.insert(Batch { inputs, labels, betas, parts }))
+        let parts = Indices::part(next(2 * parts.len()));
+        Ok(there.insert(Batch { inputs, labels, parts }))
     }
 }
 

@@ -1,11 +1,13 @@
-//! Boundaries that follow their gradient: their parameters live on the device.
+//! Boundaries that learn, by their gradient or to their exact minimum: their parameters live on the device.
 
-use nearfar_core::{BoundaryShape, BoundaryStep};
+use nearfar_core::{BoundaryFit, BoundaryShape, BoundaryStep, Penalty};
 
 use crate::device::Cuda;
+use crate::draw::Draws;
 use crate::error::Error;
 use crate::launch::Grid;
 use crate::memory::{Buffer, Indices, count};
+use crate::tuples::reduction_code;
 
 impl Cuda {
     /// Boundary of each of `anchors` samples, whose classes and images are `parts`; `state` holds the parameters and
@@ -74,5 +76,74 @@ impl Cuda {
             self.fetch(&sum.as_view(), &mut host)?;
         }
         Ok(step.nu * host[0] as f32)
+    }
+
+    /// Moves the parameters to, or towards, the exact minimum of the margin loss of the drawn tuples, see
+    /// [`Boundary::minimize`](nearfar_core::Boundary::minimize); nothing is waited for. `embeddings` are `[rows, dim]`.
+    pub fn boundary_fit(
+        &self,
+        shape: BoundaryShape,
+        fit: BoundaryFit<f32>,
+        anchors: usize,
+        parts: &Indices,
+        rows: usize,
+        dim: usize,
+        embeddings: &Buffer,
+        draws: &Draws,
+        state: &mut Buffer,
+    ) -> Result<(), Error> {
+        let (Some(tuples), len) = (draws.tuples(), draws.len()) else { return Ok(()) };
+        let BoundaryFit { alpha, penalty, rate } = fit;
+        let (n, classes, images) = (count(anchors)?, count(shape.classes)?, count(shape.images)?);
+        let (parts, parameters) = (parts.read(2 * anchors), shape.count());
+        let mut scratch = self.scratch();
+        let ([mut distances, mut divisor], [], []) = scratch.arrays(self, [2 * len, 1], [], [])?;
+        self.tuple_distances(dim, &embeddings.read(rows * dim), &tuples, &mut distances)?;
+        let (nu, once) = match penalty {
+            Penalty::PerTuple { nu } => (nu, false),
+            Penalty::Once { nu, reduction } => {
+                let args = [
+                    parts.slice(..).into(),
+                    tuples.slice(..).into(),
+                    distances.as_view().into(),
+                    state.read(parameters).into(),
+                    divisor.slice_mut(..).into(),
+                    count(len)?.into(),
+                    n.into(),
+                    classes.into(),
+                    images.into(),
+                    alpha.into(),
+                    reduction_code(reduction).into(),
+                ];
+                self.launch("boundary_divisor", Grid::points(1), args)?;
+                (nu, true)
+            }
+        };
+        // One kind of part after the other: each is fitted where those before it have gone.
+        let blocks = [1, if classes > 0 { n } else { 0 }, if images > 0 { n } else { 0 }];
+        let Grid { threads, .. } = Grid::points(1);
+        for (kind, blocks) in (0_u32..).zip(blocks).filter(|&(_, blocks)| blocks > 0) {
+            self.launch(
+                "boundary_fit",
+                Grid { blocks: (blocks, 1, 1), threads },
+                [
+                    parts.slice(..).into(),
+                    tuples.slice(..).into(),
+                    distances.as_view().into(),
+                    divisor.as_view().into(),
+                    state.write(parameters).into(),
+                    count(len)?.into(),
+                    n.into(),
+                    classes.into(),
+                    images.into(),
+                    kind.into(),
+                    alpha.into(),
+                    rate.into(),
+                    nu.into(),
+                    u32::from(once).into(),
+                ],
+            )?;
+        }
+        Ok(())
     }
 }

@@ -1,11 +1,11 @@
 //! Losses of a batch: on drawn tuples here, on whole rows in `rows.rs`.
 
-use cudarc::driver::CudaView;
+use cudarc::driver::{CudaView, CudaViewMut};
 use nearfar_core::kernel::BatchView;
 use nearfar_core::{Loss, LossReport, Objective, Reduction};
 
 use crate::device::Cuda;
-use crate::draw::{Draws, NONE};
+use crate::draw::Draws;
 use crate::error::Error;
 use crate::launch::Grid;
 use crate::memory::{Buffer, Indices, count};
@@ -151,34 +151,27 @@ impl Cuda {
         self.loss_report(objective, &sums.as_view())
     }
 
-    /// Of each drawn tuple its anchor and the distances to its positive and to its negative, from the differences.
-    pub fn tuple_distances(
+    /// Distances of each drawn tuple, `[len, 2]`: from its anchor to its positive and to its negative, from the
+    /// differences; those of an empty place stay as they are.
+    pub(crate) fn tuple_distances(
         &self,
-        n: usize,
         dim: usize,
-        embeddings: &Buffer,
-        draws: &Draws,
-    ) -> Result<Vec<(u32, [f32; 2])>, Error> {
-        let (Some(tuples), len) = (draws.tuples(), draws.len()) else { return Ok(Vec::new()) };
-        let mut scratch = self.scratch();
-        let mut distances = scratch.floats(self, 2 * len)?;
+        embeddings: &CudaView<'_, f32>,
+        tuples: &CudaView<'_, u32>,
+        distances: &mut CudaViewMut<'_, f32>,
+    ) -> Result<(), Error> {
+        let len = tuples.len() / 4;
         self.launch(
             "tuple_distances",
             row_grid(len),
             [
-                embeddings.read(n * dim).into(),
+                embeddings.slice(..).into(),
                 tuples.slice(..).into(),
-                distances.slice_mut(..).into(),
+                distances.slice_mut(..2 * len).into(),
                 count(len)?.into(),
                 count(dim)?.into(),
             ],
-        )?;
-        let (mut words, mut numbers) = (vec![0; 4 * len], vec![0.0; 2 * len]);
-        self.fetch(&tuples, &mut words)?;
-        self.fetch(&distances.as_view(), &mut numbers)?;
-        let drawn = words.as_chunks().0.iter().zip(numbers.as_chunks().0);
-        let drawn = drawn.filter(|&(&[_, _, negative, _], _)| negative != NONE);
-        Ok(drawn.map(|(&[anchor, ..], &distances)| (anchor, distances)).collect())
+        )
     }
 
     /// Waits for the totals of value, active terms, terms and boundaries.

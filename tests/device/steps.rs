@@ -59,6 +59,14 @@ fn penalised() -> Config {
     config
 }
 
+/// Boundaries of classes that go to their exact minimum, on the device as on the host.
+#[test]
+fn ten_steps_of_exact_boundaries_are_those_of_the_cpu() {
+    let mut config = config();
+    (config.boundary.mode, config.boundary.rate, config.loss.nu) = (BoundaryMode::Exact, 0.05, 0.01);
+    ten_steps(&config);
+}
+
 /// Weights, moments and boundaries leave the device with the state and come back with it.
 #[test]
 fn a_run_that_is_taken_up_goes_on_to_the_byte() {
@@ -82,7 +90,7 @@ fn a_run_that_is_taken_up_goes_on_to_the_byte() {
 
 fn ten_steps(config: &Config) {
     let Some(cuda) = device() else { return };
-    assert_eq!(config.boundary.mode, BoundaryMode::Gradient);
+    let exact = config.boundary.mode == BoundaryMode::Exact;
     let data = data::load("kana", &config.data).unwrap();
     let fast = Fast::new(2).unwrap();
     let mut cpu = Trainer::new(&fast, config, &data).unwrap();
@@ -94,7 +102,7 @@ fn ten_steps(config: &Config) {
         let before = cuda.traffic();
         let got = gpu.step(step).unwrap();
         let held = if step < config.memory.warmup { 0 } else { config.memory.size.min(16 * step as usize) };
-        let traffic = step_traffic(16, held as u64, data.train.size(), config.loss.nu > 0.0);
+        let traffic = step_traffic(16, held as u64, data.train.size(), config.loss.nu > 0.0 && !exact, exact);
         assert_eq!(cuda.traffic().since(before), traffic, "step {step}");
 
         let apart = (got.loss.loss - wanted.loss.loss).abs() / wanted.loss.loss;
@@ -129,16 +137,17 @@ fn ten_steps(config: &Config) {
 }
 
 /// All that a step of the paper's recipe copies, as drawn in docs/CUDA.md: in one copy a batch of `count` samples of
-/// `size` numbers, and of the `held` rows of a memory their classes alone; reports down. Boundaries and their gradients
-/// never leave the device; where there is a `penalty`, their sum does.
-fn step_traffic(count: u64, held: u64, size: usize, penalty: bool) -> Traffic {
+/// `size` numbers, and of the `held` rows of a memory their classes alone; reports down, of pairs for `exact` boundaries
+/// another. Boundaries and their gradients never leave the device; where there is a `penalty`, their sum does.
+fn step_traffic(count: u64, held: u64, size: usize, penalty: bool, exact: bool) -> Traffic {
     let seen = count + held;
     let [inputs, labels, groups, parts] = [4 * count * size as u64, 4 * seen, 6 * 4 * seen, 2 * 4 * count];
-    let [row_without_direction, draw_report, loss_report, sum] = [4, 6 * 8, 4 * 8, 8 * u64::from(penalty)];
+    let draw_reports = 1 + u64::from(exact);
+    let [row_without_direction, loss_report, sum] = [4, 4 * 8, 8 * u64::from(penalty)];
     Traffic {
         uploads: 1,
         uploaded: inputs + labels + groups + parts,
-        downloads: 3 + u64::from(penalty),
-        downloaded: row_without_direction + draw_report + loss_report + sum,
+        downloads: 2 + draw_reports + u64::from(penalty),
+        downloaded: row_without_direction + 6 * 8 * draw_reports + loss_report + sum,
     }
 }

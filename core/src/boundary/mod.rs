@@ -6,7 +6,7 @@
 
 mod exact;
 
-pub use exact::{Kink, Penalty, exact_boundary};
+pub use exact::{BoundaryFit, Kink, Penalty, exact_boundary};
 
 use alloc::vec::Vec;
 

@@ -56,8 +56,6 @@ macro_rules! host_backend {
                 there.inputs.extend_from_slice(batch.inputs);
                 there.labels.clear();
                 there.labels.extend_from_slice(batch.labels);
-                there.betas.clear();
-                there.betas.extend_from_slice(batch.betas);
                 there.parts.clear();
                 there.parts.extend(batch.parts.iter().flat_map(|&(class, image)| [class, image]));
                 Ok(there)
@@ -311,28 +309,30 @@ macro_rules! host_backend {
                 Ok(penalty)
             }
 
+            fn boundary_fit(
+                &self,
+                shape: BoundaryShape,
+                fit: BoundaryFit<T>,
+                anchors: usize,
+                parts: &Vec<u32>,
+                count: usize,
+                dim: usize,
+                embeddings: &Vec<T>,
+                draws: &Vec<Draw<T>>,
+                state: &mut Vec<T>,
+            ) -> Result<(), BatchError> {
+                let pairs = rows::drawn_pairs(&embeddings[..count * dim], dim, draws);
+                let of: Vec<_> = rows::pairs(parts, anchors).collect();
+                shape.minimize(&mut state[..shape.count()], |anchor| of[anchor as usize], &pairs, fit);
+                Ok(())
+            }
+
             fn download_draws(&self, draws: &Vec<Draw<T>>) -> Result<Vec<Draw<T>>, BatchError> {
                 Ok(draws.clone())
             }
 
             fn upload_draws(&self, draws: &[Draw<T>]) -> Result<Vec<Draw<T>>, BatchError> {
                 Ok(draws.to_vec())
-            }
-
-            fn tuple_distances(
-                &self,
-                count: usize,
-                dim: usize,
-                embeddings: &Vec<T>,
-                draws: &Vec<Draw<T>>,
-            ) -> Result<Vec<(u32, [T; 2])>, BatchError> {
-                let embeddings = &embeddings[..count * dim];
-                let row = |i: u32| &embeddings[i as usize * dim..][..dim];
-                let distances = |Draw { triplet: t, .. }: &Draw<T>| {
-                    let to = |other: u32| $crate::distance(row(t.anchor), row(other));
-                    (t.anchor, [to(t.positive), to(t.negative)])
-                };
-                Ok(draws.iter().map(distances).collect())
             }
 
             fn match_ranks(

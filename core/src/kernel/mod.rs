@@ -20,7 +20,7 @@ use alloc::vec::Vec;
 
 use crate::Scalar;
 use crate::batch::BatchError;
-use crate::boundary::{BoundaryShape, BoundaryStep};
+use crate::boundary::{BoundaryFit, BoundaryShape, BoundaryStep};
 use crate::loss::{LossReport, Objective};
 use crate::rng::Key;
 use crate::sample::{Draw, DrawReport};
@@ -285,19 +285,26 @@ pub trait Backend<T: Scalar> {
         state: &mut Self::Buffer,
     ) -> Result<T, Self::Error>;
 
-    /// The drawn tuples, for reports and files.
-    fn download_draws(&self, draws: &Self::Draws) -> Result<Vec<Draw<T>>, Self::Error>;
-    /// Tuples that were chosen elsewhere.
-    fn upload_draws(&self, draws: &[Draw<T>]) -> Result<Self::Draws, Self::Error>;
-    /// Of each drawn tuple its anchor and the distances to its positive and to its negative, from the differences: what
-    /// the exact boundary is fitted to. `embeddings` are `[count, dim]`.
-    fn tuple_distances(
+    /// Moves the parameters to, or towards, the exact minimum of the margin loss of the drawn tuples, as
+    /// [`Boundary::minimize`](crate::Boundary::minimize): the pairs are those of each anchor with its positive and with its
+    /// negative, their distances are from the differences. `embeddings` are `[count, dim]`.
+    fn boundary_fit(
         &self,
+        shape: BoundaryShape,
+        fit: BoundaryFit<T>,
+        anchors: usize,
+        parts: &Self::Indices,
         count: usize,
         dim: usize,
         embeddings: &Self::Buffer,
         draws: &Self::Draws,
-    ) -> Result<Vec<(u32, [T; 2])>, Self::Error>;
+        state: &mut Self::Buffer,
+    ) -> Result<(), Self::Error>;
+
+    /// The drawn tuples, for reports and files.
+    fn download_draws(&self, draws: &Self::Draws) -> Result<Vec<Draw<T>>, Self::Error>;
+    /// Tuples that were chosen elsewhere.
+    fn upload_draws(&self, draws: &[Draw<T>]) -> Result<Self::Draws, Self::Error>;
 
     // ---- evaluation
 

@@ -151,6 +151,14 @@ pub(super) fn pairs(parts: &[u32], anchors: usize) -> impl Iterator<Item = (u32,
     parts[..2 * anchors].as_chunks().0.iter().map(|&[class, image]| (class, image))
 }
 
+/// Of each drawn tuple its positive and its negative pair, as (anchor, distance, same class).
+pub(super) fn drawn_pairs<T: Scalar>(x: &[T], dim: usize, draws: &[Draw<T>]) -> Vec<(u32, T, bool)> {
+    let row = |i: u32| &x[i as usize * dim..][..dim];
+    let pair = |anchor, other, same| (anchor, distance(row(anchor), row(other)), same);
+    let triplets = draws.iter().map(|draw| draw.triplet);
+    triplets.flat_map(|t| [pair(t.anchor, t.positive, true), pair(t.anchor, t.negative, false)]).collect()
+}
+
 pub(super) fn negative_moments<T: Scalar>(
     source: &impl RowSource,
     batch: BatchView<'_, Vec<T>, Vec<u32>>,

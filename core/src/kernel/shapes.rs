@@ -109,11 +109,10 @@ pub struct SgdStep<T> {
 /// ```
 /// use nearfar_core::kernel::{Backend, HostBatch, scalar::Reference};
 /// // Two samples of two numbers; of a memory behind them one row of another class.
-/// let (inputs, labels, betas) = (&[0.1, 0.2, 0.3, 0.4], &[7, 7, 8], &[1.2, 1.1]);
-/// let host = HostBatch { inputs, labels, anchors: 2, betas, parts: &[] };
+/// let (inputs, labels, parts) = (&[0.1, 0.2, 0.3, 0.4], &[7, 7, 8], &[(7, 0), (7, 1)]);
 /// let mut there = None;
-/// let batch = Reference.upload_batch(host, &mut there)?;
-/// assert_eq!((&batch.inputs[..], &batch.betas[..]), (host.inputs, host.betas));
+/// let batch = Reference.upload_batch(HostBatch { inputs, labels, anchors: 2, parts }, &mut there)?;
+/// assert_eq!((&batch.inputs[..], &batch.parts[..]), (&inputs[..], &[7, 0, 7, 1][..]));
 /// # Ok::<(), nearfar_core::BatchError>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
@@ -124,9 +123,7 @@ pub struct HostBatch<'a, T> {
     pub labels: &'a [u32],
     /// Samples of the batch, N.
     pub anchors: usize,
-    /// Boundary of each anchor, `[anchors]`, where the host has them.
-    pub betas: &'a [T],
-    /// Class and image of each anchor, `[anchors]`, where the backend has the boundaries that are made of their parts.
+    /// Class and image of each anchor, `[anchors]`: what their boundaries are made of.
     pub parts: &'a [(u32, u32)],
 }
 
@@ -138,8 +135,6 @@ pub struct Batch<B, I> {
     pub inputs: B,
     /// Class of each row that the step sees.
     pub labels: I,
-    /// Boundary of each anchor.
-    pub betas: B,
     /// Class and image of each anchor, one after the other: `[anchors, 2]`.
     pub parts: I,
 }

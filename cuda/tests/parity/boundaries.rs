@@ -1,9 +1,13 @@
-//! Boundaries that follow their gradient: what each anchor's is, and the steps of their parameters, to the bit.
+//! Boundaries that learn: what each anchor's is, the steps of their parameters, and their minimum, to the bit.
 
 use nearfar_core::kernel::{Backend, HostBatch, scalar::Reference};
-use nearfar_core::{Boundary, BoundaryShape, BoundaryStep};
-use nearfar_cuda::{Buffer, Cuda, Indices};
+use nearfar_core::{
+    Boundary, BoundaryFit, BoundaryShape, BoundaryStep, Cap, EmptyRow, FarCut, Loss, Penalty, Reduction,
+    Sampler, TripletLoss,
+};
+use nearfar_cuda::{Buffer, Cuda, Draws, Indices};
 
+use crate::batches::{Batch, key, objective, on_device, weighting};
 use crate::bench::{Tolerance::Exact, check, device, fresh, numbers, twice, up};
 
 /// One anchor, one class, every image its own and images again, no parts of either kind, more than one block.
@@ -128,4 +132,66 @@ fn a_class_without_a_part_is_loud_and_writes_nowhere() {
     cuda.boundary_step(shape, step, 4, &words, &up(cuda, &[0.25; 4]), &mut there).unwrap();
     let moved = [0.0, -0.25, -0.25, -0.25, 0.0, -0.25, 1.0, 0.25, 0.25, 0.25, 0.0, 0.25];
     check("state", cuda, &there, &moved, Exact);
+}
+
+/// Every form of the penalty, one of them so large that no part has a minimum.
+fn penalties() -> Vec<Penalty<f32>> {
+    let beside = |reduction| Penalty::Once { nu: 0.02, reduction };
+    vec![
+        Penalty::PerTuple { nu: 0.35 },
+        Penalty::PerTuple { nu: 1.5 },
+        beside(Reduction::MeanActive),
+        beside(Reduction::Mean),
+        beside(Reduction::Sum),
+    ]
+}
+
+#[test]
+fn the_exact_minimum_of_drawn_tuples_is_that_of_the_reference() {
+    let Some(cuda) = device() else { return };
+    // More tuples than a block has threads; a memory behind the batch; no tuple at all.
+    let batches = [
+        Batch::new(6, 56, 20, 8),
+        Batch::new(3, 40, 33, 3).of_anchors(23),
+        Batch::new(2, 9, 4, 1),
+        Batch::new(1, 1, 3, 1),
+    ];
+    // The far cut leaves some anchors without a candidate: their places among the tuples are empty.
+    let law = weighting(20.0, Cap::Near(0.5), FarCut::At(1.15), EmptyRow::Skip);
+    let triplet = Loss::Triplet(TripletLoss::plain(0.2).unwrap());
+    let drawing = objective(triplet, Sampler::DistanceWeighted(law), Reduction::MeanActive);
+    let (mut skipped, mut drawn, mut moved, mut kept) = (0, Vec::new(), 0, 0);
+    for (seed, batch) in (300..).zip(&batches) {
+        let (anchors, count, dim) = (batch.anchors(), batch.count(), batch.dim);
+        let mut draws = Vec::new();
+        skipped += Reference.draw(batch.host(), &drawing, key(), &mut draws).unwrap().without_candidate;
+        drawn.push(draws.len());
+        for (classes, images) in [(0, 0), (7, 0), (5, 60)] {
+            let (shape, list) = (BoundaryShape { classes, images }, parts(seed, anchors, classes, images));
+            let mut start = state(seed, shape);
+            start[0] += 1.0;
+            for penalty in penalties() {
+                let (fit, mut want) = (BoundaryFit { alpha: 0.2, penalty, rate: 0.6 }, start.clone());
+                Reference
+                    .boundary_fit(shape, fit, anchors, &flat(&list), count, dim, &batch.x, &draws, &mut want)
+                    .unwrap();
+                let stood = want.iter().zip(&start).filter(|(want, start)| want == start).count();
+                (moved, kept) = (moved + start.len() - stood, kept + stood - shape.count());
+                twice(|| {
+                    on_device(cuda, batch, |view| {
+                        let (mut own, mut there) = (Draws::default(), up(cuda, &start));
+                        cuda.draw(view, &drawing, key(), &mut own).unwrap();
+                        let (list, x) = (sent(cuda, &list), view.embeddings);
+                        cuda.boundary_fit(shape, fit, anchors, &list, count, dim, x, &own, &mut there)
+                            .unwrap();
+                        let what = format!("{anchors} anchors, {shape:?}, {penalty:?}");
+                        vec![check(&what, cuda, &there, &want, Exact)]
+                    })
+                });
+            }
+        }
+    }
+    println!("{drawn:?} tuples, {skipped} anchors without; {moved} parts moved, {kept} stayed");
+    assert!(drawn[0] > 256 && drawn[1] > 50 && drawn[2..] == [0, 0] && skipped > 20, "{drawn:?}, {skipped}");
+    assert!(moved > 200 && kept > 200, "{moved}, {kept}");
 }

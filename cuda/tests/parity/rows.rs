@@ -90,15 +90,14 @@ fn a_batch_comes_in_one_copy_and_its_parts_keep_to_themselves() {
     // Smaller than the batch before, larger, and as large.
     for (seed, (anchors, count, size)) in (30..).zip([(20, 47, 5), (1, 1, 1), (33, 83, 7), (33, 83, 7)]) {
         let host = Batch::new(seed, count, 8, 4).of_anchors(anchors);
-        let (inputs, labels, betas) = (&numbers(seed, anchors * size)[..], &host.labels[..], &host.betas[..]);
+        let (inputs, labels) = (&numbers(seed, anchors * size)[..], &host.labels[..]);
         let parts = &(0..anchors as u32).map(|i| (i % 3, i)).collect::<Vec<_>>()[..];
-        let x = up(&cuda, &host.x);
+        let (x, betas) = (up(&cuda, &host.x), up(&cuda, &host.betas));
         let before = cuda.traffic();
-        let came =
-            cuda.upload_batch(HostBatch { inputs, labels, anchors, betas, parts }, &mut there).unwrap();
-        // Of each row its class, and six words of where the others of its class are; of each anchor its boundary and
-        // two words of what that is made of.
-        let words = inputs.len() + 7 * count + 3 * anchors;
+        let came = cuda.upload_batch(HostBatch { inputs, labels, anchors, parts }, &mut there).unwrap();
+        // Of each row its class, and six words of where the others of its class are; of each anchor two words of what its
+        // boundary is made of.
+        let words = inputs.len() + 7 * count + 2 * anchors;
         let wanted = Traffic { uploads: 1, uploaded: 4 * words as u64, ..Traffic::default() };
         assert_eq!(cuda.traffic().since(before), wanted);
 
@@ -107,14 +106,13 @@ fn a_batch_comes_in_one_copy_and_its_parts_keep_to_themselves() {
             cuda.download(buffer, &mut host).unwrap();
             host
         };
-        assert_eq!((&read(&came.inputs, inputs.len())[..], &read(&came.betas, anchors)[..]), (inputs, betas));
-        let view =
-            BatchView { embeddings: &x, labels: &came.labels, betas: &came.betas, anchors, count, dim: 8 };
+        assert_eq!(read(&came.inputs, inputs.len()), inputs);
+        let view = BatchView { embeddings: &x, labels: &came.labels, betas: &betas, anchors, count, dim: 8 };
         let (got, want) = (cuda.negative_moments(view), Reference.negative_moments(host.host()));
         assert_eq!(got.unwrap().pairs, want.unwrap().pairs);
         assert!(panics(|| drop(read(&came.inputs, inputs.len() + 1))));
         let came = there.as_mut().unwrap();
-        assert!(panics(|| cuda.upload(&[0.5], &mut came.betas).unwrap()));
+        assert!(panics(|| cuda.upload(&[0.5], &mut came.inputs).unwrap()));
     }
 }
 
