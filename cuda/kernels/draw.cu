@@ -78,6 +78,8 @@ __device__ inline u32 below(Key key, u32 item, u32 index, u32 count) {
 struct Drawing {
     Groups groups;
     Key key;
+    // Whether each tuple gets a sample of a third class.
+    bool third;
     uint4 *tuples;
     float *ln_probs;
     double *fields;
@@ -91,7 +93,7 @@ struct Drawing {
     __device__ void emit(u32 anchor, u32 k, u32 negative, float ln_prob) const {
         size_t at = groups.first_pair(anchor) + k;
         u32 second = NONE;
-        if (negative != NONE) {
+        if (third && negative != NONE) {
             u32 others = groups.count - groups.size(anchor) - groups.size(negative);
             Key place = key;
             place.stream = STREAM_SECOND;
@@ -124,10 +126,10 @@ struct Drawing {
 };
 
 #define DRAWING                                                                                                        \
-    Drawing{Groups{groups, count}, Key{seed_low, seed_high, stream, step}, tuples, ln_probs, fields}
+    Drawing{Groups{groups, count}, Key{seed_low, seed_high, stream, step}, third != 0, tuples, ln_probs, fields}
 #define DRAW_ARGS                                                                                                      \
     const u32 *groups, uint4 *tuples, float *ln_probs, double *fields, u32 seed_low, u32 seed_high, u32 stream,        \
-        u32 step, u32 count
+        u32 step, u32 third, u32 count
 
 // Any true negative; with `draws` 0 nothing is drawn (the sampler that takes all). A warp an anchor.
 extern "C" __global__ void __launch_bounds__(32 * ROW_WARPS) draw_uniform(DRAW_ARGS, u32 anchors, u32 draws) {

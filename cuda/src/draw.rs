@@ -54,14 +54,21 @@ impl Draws {
     }
 }
 
+/// By which random numbers tuples are drawn, and whether each gets a sample of a third class.
+#[derive(Clone, Copy)]
+struct Choice {
+    key: Key,
+    third: bool,
+}
+
 /// What every kernel that draws takes first.
 fn drawing<'a>(
     groups: CudaView<'a, u32>,
     draws: &'a mut Draws,
     fields: CudaViewMut<'a, f64>,
-    key: Key,
+    Choice { key, third }: Choice,
     n: u32,
-) -> [Arg<'a>; 9] {
+) -> [Arg<'a>; 10] {
     let (tuples, ln_probs) = draws.write();
     let seed = key.seed();
     [
@@ -73,6 +80,7 @@ fn drawing<'a>(
         ((seed >> 32) as u32).into(),
         (key.stream() as u32).into(),
         key.step().into(),
+        u32::from(third).into(),
         n.into(),
     ]
 }
@@ -88,7 +96,8 @@ fn joined<'a, const A: usize, const B: usize, const N: usize>(
 }
 
 impl Cuda {
-    /// Draws one negative for each (anchor, positive) pair, anchors in order, positives in order.
+    /// Draws one negative for each (anchor, positive) pair, anchors in order, positives in order; and a sample of a third
+    /// class, if the loss takes one.
     ///
     /// Samplers that draw nothing (expected, all) leave `draws` empty and still report. Waits for the device: the
     /// report is part of the answer.
@@ -102,21 +111,22 @@ impl Cuda {
         let BatchView { anchors, count: n, .. } = batch;
         let groups = batch.labels.groups(self, anchors, n)?;
         let draws_any = objective.sampler().draws();
+        let choice = Choice { key, third: objective.loss().takes_third() };
         // The kernels that only report take the same arrays and leave them alone.
         draws.room(self, groups.pairs())?;
         let report = match objective.sampler() {
             Sampler::DistanceWeighted(weighting) | Sampler::Expected(weighting) => {
-                self.draw_weighted(batch, Law::new(weighting), draws_any, key, draws)?
+                self.draw_weighted(batch, Law::new(weighting), draws_any, choice, draws)?
             }
-            Sampler::Hard => self.draw_near(batch, 0, 0.0, key, draws)?,
-            Sampler::Semihard => self.draw_near(batch, 1, 0.0, key, draws)?,
-            Sampler::SemihardBand { margin } => self.draw_near(batch, 2, *margin, key, draws)?,
+            Sampler::Hard => self.draw_near(batch, 0, 0.0, choice, draws)?,
+            Sampler::Semihard => self.draw_near(batch, 1, 0.0, choice, draws)?,
+            Sampler::SemihardBand { margin } => self.draw_near(batch, 2, *margin, choice, draws)?,
             Sampler::Uniform | Sampler::All => {
                 let mut scratch = self.scratch();
                 let ([], [mut fields, mut sums], []) =
                     scratch.arrays(self, [], [FIELDS * anchors, FIELDS], [])?;
-                let args = drawing(groups.read(), draws, fields.slice_mut(..), key, count(n)?);
-                let args: [Arg<'_>; 11] = joined(args, [count(anchors)?.into(), u32::from(draws_any).into()]);
+                let args = drawing(groups.read(), draws, fields.slice_mut(..), choice, count(n)?);
+                let args: [Arg<'_>; 12] = joined(args, [count(anchors)?.into(), u32::from(draws_any).into()]);
                 self.launch("draw_uniform", row_grid(anchors), args)?;
                 self.draw_report(anchors, &fields.as_view(), &mut sums)?
             }
@@ -156,7 +166,7 @@ impl Cuda {
         batch: BatchView<'_, Buffer, Indices>,
         rule: u32,
         band: f32,
-        key: Key,
+        choice: Choice,
         draws: &mut Draws,
     ) -> Result<DrawReport, Error> {
         let BatchView { anchors, count: n, dim, .. } = batch;
@@ -171,7 +181,7 @@ impl Cuda {
         let side = Side { x: &x, squares: &squares };
         for rows in pairing.strips() {
             self.distances(&pairing, &rows, side, side, &mut strip)?;
-            let args = drawing(groups.read(), draws, fields.slice_mut(..), key, count(n)?);
+            let args = drawing(groups.read(), draws, fields.slice_mut(..), choice, count(n)?);
             let own = [
                 labels.slice(..).into(),
                 strip.slice(..rows.len() * n).into(),
@@ -180,7 +190,7 @@ impl Cuda {
                 rule.into(),
                 band.into(),
             ];
-            let args: [Arg<'_>; 15] = joined(args, own);
+            let args: [Arg<'_>; 16] = joined(args, own);
             self.launch("draw_near", row_grid(rows.len()), args)?;
         }
         self.draw_report(anchors, &fields.as_view(), &mut sums)
@@ -191,7 +201,7 @@ impl Cuda {
         batch: BatchView<'_, Buffer, Indices>,
         law: Law,
         draws_any: bool,
-        key: Key,
+        choice: Choice,
         draws: &mut Draws,
     ) -> Result<DrawReport, Error> {
         let BatchView { anchors, count: n, dim, .. } = batch;
@@ -218,7 +228,7 @@ impl Cuda {
                 law,
                 &mut blocks,
             )?;
-            let args = drawing(groups.read(), draws, fields.slice_mut(..), key, count(n)?);
+            let args = drawing(groups.read(), draws, fields.slice_mut(..), choice, count(n)?);
             let [power, bend, ln_cap, far, active] = law.args();
             let own = [
                 x.slice(..).into(),
@@ -237,7 +247,7 @@ impl Cuda {
                 law.empty.into(),
                 u32::from(draws_any).into(),
             ];
-            let args: [Arg<'_>; 24] = joined(args, own);
+            let args: [Arg<'_>; 25] = joined(args, own);
             self.launch("draw_weighted", row_grid(rows.len()), args)?;
         }
         self.draw_report(anchors, &fields.as_view(), &mut sums)

@@ -145,10 +145,10 @@ impl Case {
             "all" => self.seen(x).of_rows(loss, None),
             "expected" => self.seen(x).of_rows(loss, Some(law)),
             _ => {
+                assert!(draws.iter().all(|draw| draw.second.is_some() == (loss == "quadruplet")), "{loss}");
                 let tuple = |draw: &Draw<f64>| {
                     let t = draw.triplet;
-                    [t.anchor, t.positive, t.negative, draw.second.expect("there are many classes")]
-                        .map(|i| i as usize)
+                    [t.anchor, t.positive, t.negative, draw.second.unwrap_or(u32::MAX)].map(|i| i as usize)
                 };
                 self.seen(x).of_tuples(loss, &draws.iter().map(tuple).collect::<Vec<_>>())
             }

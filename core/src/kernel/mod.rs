@@ -239,7 +239,8 @@ pub trait Backend<T: Scalar> {
         batch: BatchView<'_, Self::Buffer, Self::Indices>,
     ) -> Result<NegativeMoments, Self::Error>;
 
-    /// Draws one negative for each (anchor, positive) pair, anchors in order, positives in order.
+    /// Draws one negative for each (anchor, positive) pair, anchors in order, positives in order; and a sample of a third
+    /// class, if the loss takes one.
     ///
     /// Samplers that draw nothing (expected, all) leave `draws` empty and still report.
     fn draw(

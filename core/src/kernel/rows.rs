@@ -183,10 +183,12 @@ pub(super) fn draw<T: Scalar>(
     key: Key,
     draws: &mut Vec<Draw<T>>,
 ) -> DrawReport {
+    let third = objective.loss().takes_third();
     let rows = over_rows(source, batch, 0..batch.anchors, |row| {
         let mut scratch = vec![T::ZERO; row.labels.len()];
         let mut drawn = Vec::new();
-        let report = objective.sampler().draw_row(row, None, key, &mut scratch, &mut |draw| drawn.push(draw));
+        let mut keep = |draw: Draw<T>| drawn.push(Draw { second: draw.second.filter(|_| third), ..draw });
+        let report = objective.sampler().draw_row(row, None, key, &mut scratch, &mut keep);
         (drawn, report)
     });
     draws.clear();

@@ -74,6 +74,12 @@ impl<T> Loss<T> {
     pub const fn takes_all(&self) -> bool {
         matches!(self, Self::NPair(_) | Self::Lifted(_) | Self::MultiSimilarity(_))
     }
+
+    /// Whether the loss takes a sample of a third class with each drawn tuple.
+    #[must_use]
+    pub const fn takes_third(&self) -> bool {
+        matches!(self, Self::Quadruplet(_))
+    }
 }
 
 /// What the sum of all terms is divided by \[R10\]. Without an active term, value and gradient are exactly 0.

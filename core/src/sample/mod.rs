@@ -41,7 +41,8 @@ pub enum Sampler<T> {
 pub struct Draw<T> {
     /// What was drawn.
     pub triplet: Triplet,
-    /// A sample of a third class, for the quadruplet loss: any, all alike. `None` if the batch has two classes.
+    /// A sample of a third class, for the quadruplet loss: any, all alike. `None` if the batch has two classes, and from
+    /// a backend whose objective has another loss.
     pub second: Option<u32>,
     /// `ln Pr(negative | anchor, positive)`.
     pub log_prob: T,

@@ -1,7 +1,7 @@
 //! Draws and moments of a batch: every sampler, cut and policy, on batches of any shape.
 
 use nearfar_core::kernel::{Backend, scalar::Reference};
-use nearfar_core::{Draw, DrawReport, FarCut, Loss, Objective, Reduction, Sampler, TripletLoss};
+use nearfar_core::{Draw, DrawReport, FarCut, Loss, Objective, Quadruplet, Reduction, Sampler, TripletLoss};
 use nearfar_cuda::{Cuda, Draws};
 
 use crate::batches::{
@@ -74,7 +74,8 @@ fn ties(batch: &Batch, sampler: &Sampler<f32>, got: &Draw<f32>, index: u32) -> b
 
 fn draws_agree(cuda: &Cuda, batch: &Batch, sampler: &Sampler<f32>) -> usize {
     let what = format!("{sampler:?} on {} of {}", batch.count(), batch.dim);
-    let loss = Loss::Triplet(TripletLoss::plain(0.2).unwrap());
+    // The one loss that takes a sample of a third class with each tuple.
+    let loss = Loss::Quadruplet(Quadruplet::new(0.2, 0.1).unwrap());
     let objective = objective(loss, sampler.clone(), Reduction::Mean);
     let mut want = Vec::new();
     let wanted = Reference.draw(batch.host(), &objective, key(), &mut want).unwrap();

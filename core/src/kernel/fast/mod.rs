@@ -134,7 +134,7 @@ impl Fast {
         let step = |draws: &mut Vec<Draw<T>>| {
             let spread = step::Spread { set, threads };
             self.with_workspace(|workspace| {
-                step::draw(spread, workspace, rows::view(batch), objective.sampler(), key, draws)
+                step::draw(spread, workspace, rows::view(batch), objective, key, draws)
             })
         };
         let report = if threads { self.run(|| step(draws)) } else { step(draws) };

@@ -34,6 +34,7 @@ use super::InstructionSet;
 use crate::Scalar;
 use crate::batch::{Embeddings, Row, Triplet};
 use crate::distance;
+use crate::loss::Objective;
 use crate::rng::{Key, Stream};
 use crate::sample::{Draw, DrawReport, Sampler};
 use crate::weight::EmptyRow;
@@ -104,10 +105,11 @@ pub(super) fn draw<T: Scalar>(
     spread: Spread,
     workspace: &mut Workspace,
     (x, labels, betas): (Embeddings<'_, T>, &[u32], &[T]),
-    sampler: &Sampler<T>,
+    objective: &Objective<T>,
     key: Key,
     draws: &mut Vec<Draw<T>>,
 ) -> Option<DrawReport> {
+    let (sampler, third) = (objective.sampler(), objective.loss().takes_third());
     let weighting = sampler.weighting()?;
     let Workspace { tables, groups, sorted } = workspace;
     let sums = Sums::new(spread, tables, (x, labels, betas), weighting)?;
@@ -172,7 +174,7 @@ pub(super) fn draw<T: Scalar>(
     spread.pieces(sorted, DRAWS, |_, picks| {
         let open = picks.partition_point(|pick| pick.block < DONE);
         spread.set.run(Choose { sums: &sums, picks: &mut picks[..open] });
-        for pick in picks {
+        for pick in picks.iter_mut().filter(|_| third) {
             pick.second = classes.third(pick.anchor, pick.negative, second_key, pick.index);
         }
     });

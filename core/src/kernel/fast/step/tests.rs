@@ -7,7 +7,7 @@ use crate::kernel::fast::Fast;
 use crate::kernel::scalar::Reference;
 use crate::kernel::{Backend, BatchView};
 use crate::weight::FarCut;
-use crate::{Cap, Loss, Margin, Objective, Reduction, Weighting};
+use crate::{Cap, Loss, Objective, Quadruplet, Reduction, Weighting};
 
 type Drawn = (Vec<Draw<f32>>, DrawReport);
 
@@ -38,8 +38,9 @@ pub(super) fn view<'a>(
     BatchView { embeddings: x, labels, betas, anchors, count, dim: x.len() / count }
 }
 
+/// The loss that takes all that is drawn.
 fn objective(weighting: &Weighting<f32>) -> Objective<f32> {
-    let loss = Loss::Margin(Margin::new(0.2, 0.0).unwrap());
+    let loss = Loss::Quadruplet(Quadruplet::new(0.2, 0.1).unwrap());
     Objective::new(loss, Sampler::DistanceWeighted(weighting.clone()), Reduction::MeanActive).unwrap()
 }
 
