@@ -1,16 +1,12 @@
-//! Negatives by kept sums: first the block that the running sum ends in, then the sample within the block, whose
-//! weights are computed again.
+//! Negatives by kept sums: the block that the running sum ends in.
 
 use core::f64::consts::LN_2;
 
 use pulp::{Simd, WithSimd};
 
 use super::cell::{Cell, power_of_two_f64};
-use super::law::Law;
-use super::math::log2;
 use super::sums::Sums;
-use super::tile::{TILE, Tile, cosines};
-use super::weights::{log_weight, weight_or_zero};
+use super::tile::TILE;
 use crate::sample::DrawReport;
 
 /// A draw whose block is known.
@@ -126,159 +122,6 @@ impl Totals {
             reference,
             ln_one: f64::from(octaves) * LN_2 - ln_total,
             ..Pick::default()
-        }
-    }
-}
-
-/// Chooses the negatives of some draws, which are sorted by block.
-pub(super) struct Choose<'a> {
-    pub(super) sums: &'a Sums<'a>,
-    pub(super) picks: &'a mut [Pick],
-}
-
-impl WithSimd for Choose<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { sums, picks } = self;
-        let &Sums { plan, law, panels, labels, cuts, cosines: known, .. } = sums;
-        let mut scratch = Vec::new();
-        let (mut tile, mut logs) = (Tile::new(), Tile::new());
-        for run in picks.chunk_by_mut(|a, b| a.block == b.block) {
-            for group in run.chunks_mut(TILE) {
-                let mut anchors = [0_u32; TILE];
-                let mut walk = Walk::new(group);
-                for (anchor, pick) in anchors.iter_mut().zip(group.iter()) {
-                    *anchor = pick.anchor;
-                }
-                let panels_in_block = plan.block / TILE;
-                let first = group[0].block as usize * panels_in_block;
-                for panel in first..(first + panels_in_block).min(plan.panels()) {
-                    if !walk.open[..group.len()].contains(&true) {
-                        break;
-                    }
-                    let group = &*group;
-                    if known.is_empty() {
-                        let packed = panels.get(panel..panel + 1, &mut scratch);
-                        let anchors = &anchors[..group.len()];
-                        cosines(simd, &panels.batch, anchors, panel * TILE, packed, &mut tile);
-                    } else {
-                        for (row, pick) in tile.0.iter_mut().zip(group) {
-                            *row = known_row(known, plan.panels_in_square(), pick.anchor as usize, panel);
-                        }
-                    }
-                    let columns = (&labels[panel * TILE..][..TILE], labels, cuts);
-                    weigh(simd, &law, group, columns, &mut tile, &mut logs);
-                    walk.pass(&tile, panel, group.len());
-                }
-                let mut logs = walk.weight;
-                for log in S::as_mut_simd_f32s(&mut logs).0 {
-                    *log = log2(simd, *log);
-                }
-                for (r, pick) in group.iter_mut().enumerate() {
-                    pick.negative = walk.chosen[r];
-                    pick.log_prob = (f64::from(logs[r]) * LN_2 + pick.ln_one) as f32;
-                }
-            }
-        }
-    }
-}
-
-/// Running sums of up to 32 draws side by side.
-struct Walk {
-    rest: [f32; TILE],
-    running: [f32; TILE],
-    /// Whose running sum has not passed its rest.
-    open: [bool; TILE],
-    /// The sample where it passed, and its weight; until then the last with a weight, in case rounding leaves the
-    /// rest beyond all.
-    chosen: [u32; TILE],
-    weight: [f32; TILE],
-}
-
-impl Walk {
-    fn new(group: &[Pick]) -> Self {
-        let mut rest = [0.0; TILE];
-        for (rest, pick) in rest.iter_mut().zip(group) {
-            *rest = pick.rest;
-        }
-        Self { rest, running: [0.0; TILE], open: [true; TILE], chosen: [0; TILE], weight: [1.0; TILE] }
-    }
-
-    /// Over the weights of one panel, a row of the tile for each draw.
-    #[inline(always)]
-    fn pass(&mut self, tile: &Tile, panel: usize, draws: usize) {
-        let mut columns = [[0.0_f32; TILE]; TILE];
-        for r in 0..draws {
-            for j in 0..TILE {
-                columns[j][r] = tile.0[r][j];
-            }
-        }
-        // Samples up to which the running sum has not passed, and the last one with a weight.
-        let (mut passed, mut last) = ([0_u32; TILE], [u32::MAX; TILE]);
-        let (mut running, rest) = (self.running, self.rest);
-        for j in 0..TILE {
-            for r in 0..TILE {
-                running[r] += columns[j][r];
-                passed[r] += u32::from(running[r] <= rest[r]);
-                last[r] = if columns[j][r] > 0.0 { j as u32 } else { last[r] };
-            }
-        }
-        self.running = running;
-        for r in 0..draws {
-            if !self.open[r] {
-                continue;
-            }
-            let at = if passed[r] < TILE as u32 { passed[r] } else { last[r] };
-            if at < TILE as u32 {
-                self.chosen[r] = (panel * TILE) as u32 + at;
-                self.weight[r] = tile.0[r][at as usize];
-            }
-            self.open[r] = passed[r] == TILE as u32;
-        }
-    }
-}
-
-/// The cosines of one anchor with a panel among those of all pairs of panels.
-fn known_row(known: &[Tile], panels: usize, anchor: usize, panel: usize) -> [f32; TILE] {
-    let (own, at) = (anchor / TILE, anchor % TILE);
-    if own <= panel {
-        return known[own * panels + panel].0[at];
-    }
-    let tile = &known[panel * panels + own].0;
-    core::array::from_fn(|j| tile[j][at])
-}
-
-/// Cosines of the anchors of some draws with a panel become weights. `(labels of the panel, labels, cuts)`.
-#[inline(always)]
-fn weigh<S: Simd>(
-    simd: S,
-    law: &Law,
-    group: &[Pick],
-    (panel_labels, labels, cuts): (&[u32], &[u32], &[f32]),
-    tile: &mut Tile,
-    logs: &mut Tile,
-) {
-    let slope = simd.splat_f32s(law.slope);
-    for (row, logs) in tile.0.iter().zip(&mut logs.0).take(group.len()) {
-        let ((row, _), (logs, _)) = (S::as_simd_f32s(row), S::as_mut_simd_f32s(logs));
-        for (log, &c) in logs.iter_mut().zip(row) {
-            *log = log_weight(simd, slope, c);
-        }
-    }
-    let (panel_labels, _) = S::as_simd_u32s(panel_labels);
-    let zero = simd.splat_f32s(0.0);
-    for ((pick, row), logs) in group.iter().zip(&mut tile.0).zip(&logs.0) {
-        let anchor = pick.anchor as usize;
-        let (label, cut) = (simd.splat_u32s(labels[anchor]), simd.splat_f32s(cuts[anchor]));
-        let minus_reference = simd.splat_f32s(-pick.reference);
-        let cap = simd.splat_f32s(law.cap_over(pick.reference));
-        let ((row, _), (logs, _)) = (S::as_mut_simd_f32s(row), S::as_simd_f32s(logs));
-        for v in 0..TILE / S::F32_LANES {
-            let w = weight_or_zero(simd, row[v], logs[v], minus_reference, cap);
-            let w = simd.select_f32s(simd.greater_than_f32s(row[v], cut), w, zero);
-            row[v] = simd.select_f32s(simd.equal_u32s(panel_labels[v], label), zero, w);
         }
     }
 }

@@ -79,7 +79,7 @@ pub(in crate::kernel::fast) fn loss<T: Scalar>(
     let (single, single_betas) = (T::as_single(x.as_slice())?, T::as_single(betas)?);
     let dx = &mut dx[..anchors * dim];
     let gradient = T::as_single_mut(dx)?;
-    let sums = Sums::new(spread, &mut workspace.tables, (x, labels, betas), weighting)?;
+    let sums = Sums::new(spread, &mut workspace.tables, (x, labels, betas), weighting, false)?;
     let classes = Classes::new(anchors, labels);
     let ends = ends(spread, &sums, &classes, single_betas, &pairs, weighting.empty())?;
 

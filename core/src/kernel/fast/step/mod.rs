@@ -10,11 +10,13 @@
 //! the border between two candidates.
 
 mod cell;
+mod choose;
 mod classes;
 mod draw;
 mod expected;
 #[cfg(test)]
 mod expected_tests;
+mod known;
 mod law;
 pub(super) mod math;
 mod partial;
@@ -39,8 +41,9 @@ use crate::rng::{Key, Stream};
 use crate::sample::{Draw, DrawReport, Sampler};
 use crate::weight::EmptyRow;
 use cell::Cell;
+use choose::Choose;
 use classes::Classes;
-use draw::{Choose, Pick, Read, Totals};
+use draw::{Pick, Read, Totals};
 pub(super) use expected::loss;
 use sums::{Sums, Tables};
 use tile::TILE;
@@ -112,7 +115,7 @@ pub(super) fn draw<T: Scalar>(
     let (sampler, third) = (objective.sampler(), objective.loss().takes_third());
     let weighting = sampler.weighting()?;
     let Workspace { tables, groups, sorted } = workspace;
-    let sums = Sums::new(spread, tables, (x, labels, betas), weighting)?;
+    let sums = Sums::new(spread, tables, (x, labels, betas), weighting, sampler.draws())?;
     let (plan, anchors) = (&sums.plan, betas.len());
     let classes = Classes::new(anchors, labels);
     groups.resize_with(plan.panels_of_anchors().div_ceil(PANELS), Default::default);
@@ -154,38 +157,56 @@ pub(super) fn draw<T: Scalar>(
         return Some(report);
     }
 
-    let mut starts = vec![0_usize; plan.blocks() + 2];
-    for (picks, _) in &*groups {
-        for pick in picks {
-            starts[(pick.block as usize).min(plan.blocks()) + 1] += 1;
+    let picks = match &mut groups[..] {
+        // Of a small batch any order will do.
+        [(picks, _)] if !sums.known.is_empty() => {
+            for (slot, pick) in (0..).zip(&mut *picks) {
+                pick.slot = slot;
+            }
+            picks
         }
-    }
-    for block in 0..=plan.blocks() {
-        starts[block + 1] += starts[block];
-    }
-    sorted.resize(starts[plan.blocks() + 1], Pick::default());
-    let picks = groups.iter().flat_map(|(picks, _)| picks);
-    for (slot, pick) in picks.enumerate() {
-        let start = &mut starts[(pick.block as usize).min(plan.blocks())];
-        sorted[*start] = Pick { slot: slot as u32, ..*pick };
-        *start += 1;
-    }
+        groups => {
+            sort(plan.blocks(), groups, sorted);
+            sorted
+        }
+    };
     let second_key = key.with_stream(Stream::SecondNegatives);
-    spread.pieces(sorted, DRAWS, |_, picks| {
-        let open = picks.partition_point(|pick| pick.block < DONE);
-        spread.set.run(Choose { sums: &sums, picks: &mut picks[..open] });
+    spread.pieces(picks, DRAWS, |_, picks| {
+        for picks in picks.split_mut(|pick| pick.block == DONE) {
+            spread.set.run(Choose { sums: &sums, picks });
+        }
         for pick in picks.iter_mut().filter(|_| third) {
             pick.second = classes.third(pick.anchor, pick.negative, second_key, pick.index);
         }
     });
-    draws.resize(sorted.len(), Draw::default());
-    for pick in sorted {
+    draws.resize(picks.len(), Draw::default());
+    for pick in picks {
         let Pick { anchor, positive, negative, second, .. } = *pick;
         let log_prob = T::from_f64(f64::from(pick.log_prob));
         draws[pick.slot as usize] =
             Draw { triplet: Triplet { anchor, positive, negative }, second, log_prob };
     }
     Some(report)
+}
+
+/// All picks by block, those that are done last, each with its place among them.
+fn sort(blocks: usize, groups: &[(Vec<Pick>, DrawReport)], sorted: &mut Vec<Pick>) {
+    let mut starts = vec![0_usize; blocks + 2];
+    for (picks, _) in groups {
+        for pick in picks {
+            starts[(pick.block as usize).min(blocks) + 1] += 1;
+        }
+    }
+    for block in 0..=blocks {
+        starts[block + 1] += starts[block];
+    }
+    sorted.resize(starts[blocks + 1], Pick::default());
+    let picks = groups.iter().flat_map(|(picks, _)| picks);
+    for (slot, pick) in picks.enumerate() {
+        let start = &mut starts[(pick.block as usize).min(blocks)];
+        sorted[*start] = Pick { slot: slot as u32, ..*pick };
+        *start += 1;
+    }
 }
 
 /// The blocks of one anchor's draws.

@@ -22,9 +22,15 @@ impl<S: Simd> Partial<S> {
         Self { sum: zero, squares: zero, candidates: zero, capped: zero }
     }
 
-    /// Adds those of `w` that are candidates. `CAP`: they may reach the cap.
+    /// Adds those of `w` that are candidates; returns what they came to, 0 for the others. `CAP`: they may reach the cap.
     #[inline(always)]
-    pub(super) fn add<const CAP: bool>(&mut self, simd: S, w: S::f32s, cap: S::f32s, candidate: S::m32s) {
+    pub(super) fn add<const CAP: bool>(
+        &mut self,
+        simd: S,
+        w: S::f32s,
+        cap: S::f32s,
+        candidate: S::m32s,
+    ) -> S::f32s {
         let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
         let count = simd.select_f32s(candidate, one, zero);
         let mut w = w;
@@ -37,6 +43,7 @@ impl<S: Simd> Partial<S> {
         self.sum = simd.add_f32s(self.sum, w);
         self.squares = simd.mul_add_f32s(w, w, self.squares);
         self.candidates = simd.add_f32s(self.candidates, count);
+        w
     }
 }
 

@@ -8,6 +8,7 @@ use pulp::{Simd, WithSimd};
 
 use super::Spread;
 use super::cell::{Cell, Tally};
+use super::known::Known;
 use super::law::Law;
 use super::partial::Rows;
 use super::plan::{Panels, Plan};
@@ -18,7 +19,7 @@ use crate::Scalar;
 use crate::batch::Embeddings;
 use crate::weight::{FarCut, Weighting};
 
-/// Rows of a square whose cosines are kept: those of all its tiles lie in a second cache.
+/// Rows of a batch whose weights are kept: those of all its tiles lie in a second cache.
 const KNOWN: usize = 128;
 
 /// Memory that stays between steps.
@@ -30,7 +31,7 @@ pub(super) struct Tables {
     cuts: Vec<f32>,
     labels: Vec<u32>,
     lift: Vec<f32>,
-    cosines: Vec<Tile>,
+    known: Vec<Known>,
 }
 
 /// Sums of each anchor over blocks of columns, and what they were made of.
@@ -44,21 +45,23 @@ pub(super) struct Sums<'a> {
     pub(super) kept: &'a [Cell],
     /// What there is to report, `[task][rows, columns][panels of a square]`.
     pub(super) tallies: &'a [Tally],
-    /// The cosines of a batch of one square, `[row panel][column panel]` with none below the diagonal; else nothing.
-    pub(super) cosines: &'a [Tile],
+    /// The weights of a small batch, `[row panel][column panel]` with none below the diagonal, if wanted; else nothing.
+    pub(super) known: &'a [Known],
 }
 
 impl<'a> Sums<'a> {
-    /// Of the rows `x`, of which as many as there are `betas` are anchors. `None` where this path does not apply:
+    /// Of the rows `x`, of which as many as there are `betas` are anchors; `draws`: the weights of a small batch are wanted
+    /// too. `None` where this path does not apply:
     /// another precision, one row, or a law that cosines in single precision are too coarse for (see [`Law::of`]).
     pub(super) fn new<T: Scalar>(
         spread: Spread,
         tables: &'a mut Tables,
         (x, labels, betas): (Embeddings<'a, T>, &[u32], &[T]),
         weighting: &Weighting<T>,
+        draws: bool,
     ) -> Option<Self> {
         let single = T::as_single(x.as_slice()).filter(|_| x.count() > 1)?;
-        let Tables { packed, kept, tallies, cuts, labels: all_labels, lift, cosines } = tables;
+        let Tables { packed, kept, tallies, cuts, labels: all_labels, lift, known } = tables;
         let law = Law::of(weighting, betas, cuts)?;
         let active = matches!(weighting.far(), FarCut::Active { .. });
         let plan = Plan::new(betas.len(), x.count());
@@ -74,21 +77,21 @@ impl<'a> Sums<'a> {
         let panels = Panels::new(spread, batch, packed);
         kept.resize(plan.tasks() * plan.kept_by_task(), Cell::default());
         tallies.resize(plan.tasks() * plan.tallies_by_task(), Tally::default());
-        // Of a batch of one square all cosines are kept, so that no draw computes them again.
-        let one_square = plan.tasks() == 1 && plan.rows <= KNOWN;
-        cosines.resize_with(if one_square { plan.panels_in_square().pow(2) } else { 0 }, Tile::new);
+        // One square of blocks that are a panel each: a cell has the reference of its one tile.
+        let is_known = draws && plan.tasks() == 1 && plan.rows <= KNOWN;
+        known.resize_with(if is_known { plan.panels_in_square().pow(2) } else { 0 }, Known::new);
         let (labels, cuts) = (&*all_labels, &*cuts);
-        let square = |task: usize, kept: &mut [Cell], tallies: &mut [Tally], cosines: &mut [Tile]| {
-            spread.set.run(Square { plan, law, panels, labels, cuts, active, task, kept, tallies, cosines });
+        let square = |task: usize, kept: &mut [Cell], tallies: &mut [Tally], known: &mut [Known]| {
+            spread.set.run(Square { plan, law, panels, labels, cuts, active, task, kept, tallies, known });
         };
-        if one_square {
-            square(0, kept, tallies, cosines);
+        if is_known {
+            square(0, kept, tallies, known);
         } else {
             let (kept, tallies) =
                 ((&mut kept[..], plan.kept_by_task()), (&mut tallies[..], plan.tallies_by_task()));
             spread.pieces_of_both(kept, tallies, |task, kept, tallies| square(task, kept, tallies, &mut []));
         }
-        Some(Self { plan, law, panels, labels, cuts, kept, tallies, cosines })
+        Some(Self { plan, law, panels, labels, cuts, kept, tallies, known })
     }
 }
 
@@ -103,8 +106,8 @@ struct Square<'a> {
     task: usize,
     kept: &'a mut [Cell],
     tallies: &'a mut [Tally],
-    /// Where cosines are kept, `[row panel][column panel]`; or nothing.
-    cosines: &'a mut [Tile],
+    /// Where weights are kept, `[row panel][column panel]`; or nothing.
+    known: &'a mut [Known],
 }
 
 impl WithSimd for Square<'_> {
@@ -112,7 +115,7 @@ impl WithSimd for Square<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { plan, law, panels, labels, cuts, active, task, kept, tallies, cosines: known } = self;
+        let Self { plan, law, panels, labels, cuts, active, task, kept, tallies, known } = self;
         let (across, down) = plan.square(task);
         let (panels_in_square, panels_kept) = (plan.panels_in_square(), plan.panels_kept());
         let here = |square: usize, panels: usize| {
@@ -139,9 +142,7 @@ impl WithSimd for Square<'_> {
                 if j < i {
                     continue;
                 }
-                let known = known.get_mut(i * panels_in_square + j);
-                let tile = known.unwrap_or(&mut tile);
-                cosines(simd, &panels.batch, &anchors, j * TILE, packed, tile);
+                cosines(simd, &panels.batch, &anchors, j * TILE, packed, &mut tile);
                 let side = |panel: usize| panel * TILE..(panel + 1) * TILE;
                 let sides = Sides {
                     row_labels: &labels[side(i)],
@@ -151,8 +152,9 @@ impl WithSimd for Square<'_> {
                     active,
                 };
                 let (law, sides, logs, tally) = (&law, &sides, &mut logs, &mut tallies_of_rows[within(i)]);
-                let (rows, out) = (&mut rows, &mut out);
-                let any = simd.vectorize(TileSums { law, sides, tile, logs, rows, tally, out });
+                let (tile, rows, out) = (&mut tile, &mut rows, &mut out);
+                let known = known.get_mut(i * panels_in_square + j);
+                let any = simd.vectorize(TileSums { law, sides, tile, logs, rows, tally, out, known });
                 if !any {
                     *out = Out::default();
                 }

@@ -10,6 +10,7 @@
 use pulp::{Simd, WithSimd};
 
 use super::cell::{Cell, Tally};
+use super::known::Known;
 use super::law::Law;
 use super::partial::{Partial, Rows, lane, totals};
 use super::tile::{HALF, TILE, Tile};
@@ -39,6 +40,8 @@ pub(super) struct TileSums<'a> {
     /// Of the rows: where they are closed into if their reference changes.
     pub(super) tally: &'a mut Tally,
     pub(super) out: &'a mut Out,
+    /// Where the weights themselves are wanted.
+    pub(super) known: Option<&'a mut Known>,
 }
 
 impl WithSimd for TileSums<'_> {
@@ -47,7 +50,7 @@ impl WithSimd for TileSums<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> bool {
-        let Self { law, sides, tile, logs, rows, tally, out } = self;
+        let Self { law, sides, tile, logs, rows, tally, out, known } = self;
         if sides.may_match() {
             part_classes(simd, sides, tile);
         }
@@ -63,7 +66,7 @@ impl WithSimd for TileSums<'_> {
         if high - low > SPAN {
             let references = own_references(simd, &weighted);
             let mut own = Rows::new();
-            weighted.sums::<S, true, true, true>(simd, &references, &mut own, out);
+            weighted.sums::<S, true, true, true>(simd, &references, &mut own, out, known);
             own.close(simd, &references[0], tally);
             return true;
         }
@@ -74,9 +77,9 @@ impl WithSimd for TileSums<'_> {
         }
         let references = [[rows.reference; TILE]; 2];
         match (sides.active, capped) {
-            (false, false) => weighted.sums::<S, false, false, false>(simd, &references, rows, out),
-            (false, true) => weighted.sums::<S, false, false, true>(simd, &references, rows, out),
-            (true, _) => weighted.sums::<S, true, false, true>(simd, &references, rows, out),
+            (false, false) => weighted.sums::<S, false, false, false>(simd, &references, rows, out, known),
+            (false, true) => weighted.sums::<S, false, false, true>(simd, &references, rows, out, known),
+            (true, _) => weighted.sums::<S, true, false, true>(simd, &references, rows, out, known),
         }
         true
     }
@@ -160,6 +163,7 @@ impl Weighted<'_> {
         references: &[[f32; TILE]; 2],
         rows: &mut Rows,
         out: &mut Out,
+        mut known: Option<&mut Known>,
     ) {
         let Self { law, sides, tile, logs } = *self;
         let minus = references.map(|side| side.map(|reference| -reference));
@@ -198,7 +202,7 @@ impl Weighted<'_> {
                         w = or_zero(simd, w);
                     }
                     let candidate = simd.greater_than_f32s(c, cut);
-                    row.add::<CAP>(simd, w, cap_row, candidate);
+                    let to_row = row.add::<CAP>(simd, w, cap_row, candidate);
                     let (mut cap, mut of_column) = (cap_row, candidate);
                     if OWN {
                         w = or_zero(simd, weight(simd, log, inverse, minus_columns[v]));
@@ -207,7 +211,11 @@ impl Weighted<'_> {
                     if OWN || ACTIVE {
                         of_column = simd.greater_than_f32s(c, cut_columns[v]);
                     }
-                    columns[h].add::<CAP>(simd, w, cap, of_column);
+                    let to_column = columns[h].add::<CAP>(simd, w, cap, of_column);
+                    if let Some(known) = &mut known {
+                        *lane::<S>(&mut known.to_rows[r], v) = to_row;
+                        *lane::<S>(&mut known.to_columns[r], v) = to_column;
+                    }
                 }
                 *lane::<S>(&mut rows.sums[r], u) = row.sum;
                 (*squares, *candidates) = (row.squares, row.candidates);
