@@ -16,5 +16,6 @@ mod losses;
 mod products;
 mod rows;
 mod search;
-mod tf32;
+mod shapes;
+mod tensor;
 mod whole;
