@@ -1,20 +1,20 @@
 // product_bf16.cuh  The format bf16 of product_tensor.cuh.
 //
 // v1 (kept) mma.sync m16n8k16, one for a step of 16 numbers of k: half of tf32's mma and of its shared loads
-// Floor: that of product_tensor.cuh; the tensor cores multiply bf16 twice as fast as tf32. Not tried: steps of 32 numbers,
-// which halve the barriers, for 48 more registers that wait.
+// Floor: that of product_tensor.cuh; the chips state twice the rate of tf32. Not tried: steps of 32 numbers, which
+// halve the barriers, for 24 more registers that wait.
 //
 // Rounded to nearest and ties to even: 7 of 23 bits stay, so an operand is within 2^-8 of itself. A product of two is
-// exact in f32. A word is a pair: 2p of k in its lower half, 2p + 1 in its upper one, so that shared memory holds, moves
-// and stores half of what it does for tf32.
+// exact in f32. A word is a pair: number 2p of k in its lower half, 2p + 1 in its upper one, so that shared memory
+// holds, moves and stores half of what it does for tf32.
 //
-// A pair is made in the registers of one thread, which therefore has to fetch both of its numbers. Where four numbers of
-// consecutive k lie together, a quad is two pairs of one m; of the warp's two stores, each goes to 4 rows of shared memory
-// at 8 consecutive m, and rows 2 apart are 8 banks apart: no bank twice. Where four of consecutive m lie together, a thread
-// takes the quads of 2p and 2p + 1 and stores four pairs at once; a row of global memory is read as wide as before. Of a
-// tile of 32 columns these are quads for half of the threads, so two warps of four fetch it alone. Not taken: stores of
-// 16 bits from either number's thread, which are four times as many; exchange by shuffles, which works inside a warp, and
-// the numbers of a tile of 128 that belong together are fetched by two.
+// A pair is made in the registers of one thread, which therefore fetches both of its numbers. Where four numbers of
+// consecutive k lie together, a quad is two pairs of one m. Each of the two stores of a warp goes to four rows of
+// shared memory at eight consecutive m, and rows 2 apart are 8 banks apart: no bank twice. Where four of consecutive m
+// lie together, a thread takes the quads of 2p and 2p + 1 and stores four pairs at once; a row of global memory is read
+// as wide as before. Of a tile of 32 columns these are quads for half of the threads, so two warps of four fetch it
+// alone. Not taken: stores of 16 bits by whoever has either number, which are eight for one; shuffles, which stay
+// inside a warp, where the two numbers of a tile of 128 are fetched by two.
 #pragma once
 #include "product_tensor.cuh"
 

@@ -3,8 +3,8 @@
 // Loads, tiles, the cut of k and what becomes of a sum are those of product.cuh. The order of k is fixed; how a tensor
 // core aligns the terms of one mma is the chip's affair.
 //
-// v1 (kept) a warp has 32 rows of the block's tile and all its columns; 6 shared loads of 128 bits for 16 mma on a tile of
-//    64 columns
+// v1 (kept) a warp has 32 rows of the block's tile and all its columns; 6 shared loads of 128 bits for 16 mma on a tile
+//    of 64 columns
 // Floor: that of the product, its operations at the rate of the tensor cores. Not tried: ldmatrix, more stages, wgmma.
 //
 // Shared memory holds words of 32 bits: a tf32, or two bf16 of neighbouring k. A format says
@@ -12,8 +12,9 @@
 //   Stage<Operand, TILE>   Stage of product.cuh whose `put` rounds, and writes words with k as the slow axis
 //   mma                    the instruction, mma.sync on 16 rows, 8 columns and MMA_WORDS words of k
 //
-// mma.sync spreads these over lanes (g, t) = (lane / 4, lane % 4), alike for both formats when counted in words. Which row,
-// column and k of the product stands at which place of a fragment is free, as long as both operands and the sums agree:
+// mma.sync spreads these over lanes (g, t) = (lane / 4, lane % 4), alike for both formats when counted in words. Which
+// row, column and k of the product stands at which place of a fragment is free, as long as both operands and the sums
+// agree:
 //   words of k at places t and t + 4     2t and 2t + 1            rows of shared memory that a quarter of a warp reads
 //                                                                 miss each other's banks (a pitch is 4 more than a
 //                                                                 multiple of 32)
@@ -28,6 +29,14 @@
 #define SPREAD 32
 // Words of k in one mma.
 #define MMA_WORDS 8
+
+// mma.sync of a shape and types: C0 and C1 are of row place g and column places 2t and 2t + 1, C2 and C3 of row place
+// g + 8.
+#define MMA(SHAPE_AND_TYPES, C0, C1, C2, C3, A, B0, B1)                                                               \
+    asm volatile("mma.sync.aligned." SHAPE_AND_TYPES " {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "                \
+                 "{%0, %1, %2, %3};"                                                                                  \
+                 : "+f"(C0), "+f"(C1), "+f"(C2), "+f"(C3)                                                             \
+                 : "r"(A[0]), "r"(A[1]), "r"(A[2]), "r"(A[3]), "r"(B0), "r"(B1))
 
 // As `product`, on tiles of 128 x TILE_N.
 template <class Format, int TILE_N, class A, class B, class Result>
@@ -102,10 +111,3 @@ __device__ void product_tensor(const A a, const B b, Result result, u32 depth, u
             for (int c = 0; c < 4; ++c)
                 result.store(first_m + m + 2 * i + c / 2, first_n + h * SPREAD + 8 * t + c % 2 * 4, sums[i][h][c]);
 }
-
-// mma.sync of a shape and type: c0 and c1 are of row place g and column places 2t and 2t + 1, c2 and c3 of row place g + 8.
-#define MMA(SHAPE_AND_TYPES, C0, C1, C2, C3, A, B0, B1)                                                               \
-    asm volatile("mma.sync.aligned." SHAPE_AND_TYPES " {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "                \
-                 "{%0, %1, %2, %3};"                                                                                  \
-                 : "+f"(C0), "+f"(C1), "+f"(C2), "+f"(C3)                                                             \
-                 : "r"(A[0]), "r"(A[1]), "r"(A[2]), "r"(A[3]), "r"(B0), "r"(B1))

@@ -33,9 +33,9 @@ pub enum Precision {
     /// |bf16(v) - v| <= 2^-8 |v|           for v that is not subnormal
     /// |y - x w|     <= (2^-7 + 2^-16) sum of |x| |w|, and the rounding of sums in f32
     /// ```
-    /// The exponents are those of f32. Numbers within 2^-9 of f32's largest become infinite. As with `Tf32`, two runs give
-    /// the same bytes on one kind of chip. Eight times the error of `Tf32`, for twice its operations in the same time by
-    /// the rates that the chips state.
+    /// The exponents are those of f32. Numbers within 2^-9 of f32's largest become infinite. As with `Tf32`, two runs
+    /// give the same bytes on one kind of chip. Eight times the error of `Tf32`, for twice its operations in the same
+    /// time by the rates that the chips state.
     Bf16,
 }
 

@@ -11,6 +11,7 @@ mod boundaries;
 #[path = "../../../cli/src/checkup.rs"]
 mod checkup;
 mod draws;
+mod formats;
 mod layers;
 mod losses;
 mod products;

@@ -1,5 +1,5 @@
-//! What the shipped products ask of tensor cores: the layouts of fragments as the manual writes them down, the rounding to
-//! bf16 by its definition, and numbers that are not ordinary.
+//! What the shipped products ask of tensor cores: the layouts of fragments as the manual writes them down, the rounding
+//! to bf16 by its definition, and numbers that are not ordinary.
 
 use ptx_sim::{Convert, operation};
 
@@ -38,8 +38,8 @@ ret;
     )
 }
 
-/// Row and column of element `i` of a lane, by the formulas of the PTX manual: operands of 16 bits, two to a register, the
-/// first in the lower half.
+/// Row and column of element `i` of a lane, by the formulas of the PTX manual: operands of 16 bits, two to a register,
+/// the first in the lower half.
 fn short_a(lane: usize, i: usize) -> (usize, usize) {
     let (group, thread) = (lane >> 2, lane % 4);
     let row = if i < 2 || (4..6).contains(&i) { group } else { group + 8 };
@@ -178,8 +178,8 @@ fn bf16_sums_hold_infinities_nan_and_products_of_subnormal_numbers() {
     }
 }
 
-/// The nearer of the two bf16 around a number, the one with an even last digit if they are as near; infinity counts as the
-/// power of two that follows the largest.
+/// The nearer of the two bf16 around a number, the one with an even last digit if they are as near; infinity counts as
+/// the power of two that follows the largest.
 fn nearest(bits: u32) -> u64 {
     let (sign, size) = (bits >> 31 << 15, bits & 0x7fff_ffff);
     let x = f64::from(f32::from_bits(size));
