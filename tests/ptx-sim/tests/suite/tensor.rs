@@ -3,7 +3,7 @@
 
 use ptx_sim::{Convert, operation};
 
-use crate::{Bench, Value, noise};
+use crate::{Bench, noise};
 
 /// One mma of a warp: each lane's registers lie together in memory.
 fn module(shape_and_types: &str) -> String {
