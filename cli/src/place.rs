@@ -52,7 +52,7 @@ impl Place {
         }
     }
 
-    /// For reports: `cpu`, `cuda:0`, `cuda:0 tf32`.
+    /// For reports: `cpu`, `cuda:0`, `cuda:0 bf16`.
     #[must_use]
     pub fn name(&self) -> String {
         match self {

@@ -4,7 +4,8 @@
 // v2 tiles in shared memory, one sum a thread        2 shared loads for 1 fmaf
 // v3 (kept) product.cuh: 64 sums a thread, 4 shared loads of 128 bits for 64 fmaf, next step fetched meanwhile
 // Floor: 2 rows inputs outputs operations, and each operand read once: 4 (rows inputs + inputs outputs + rows outputs)
-// bytes. Tensor cores: linear_tf32.cu, by choice; its operands fail this file's tolerance. Three tf32 products would pass.
+// bytes. Tensor cores: linear_tf32.cu and linear_bf16.cu, by choice; their operands fail this file's tolerance. Three
+// tf32 products would pass.
 // oracle: core/src/kernel/scalar/layers.rs
 #include "linear.cuh"
 

@@ -11,14 +11,17 @@ use crate::memory::{Buffer, Indices, count};
 const FORWARD: Kernels = Kernels {
     single: ["conv_wide", "conv_slim", "conv_ragged"],
     tf32: ["conv_tf32_wide", "conv_tf32_ragged"],
+    bf16: ["conv_bf16_wide", "conv_bf16_ragged"],
 };
 const WEIGHTS: Kernels = Kernels {
     single: ["conv_dw_wide", "conv_dw_slim", "conv_dw_ragged"],
     tf32: ["conv_dw_tf32_wide", "conv_dw_tf32_ragged"],
+    bf16: ["conv_dw_bf16_wide", "conv_dw_bf16_ragged"],
 };
 const INPUTS: Kernels = Kernels {
     single: ["conv_dx_wide", "conv_dx_slim", "conv_dx_ragged"],
     tf32: ["conv_dx_tf32_wide", "conv_dx_tf32_ragged"],
+    bf16: ["conv_dx_bf16_wide", "conv_dx_bf16_ragged"],
 };
 
 /// Sizes of a convolution.

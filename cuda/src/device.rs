@@ -138,7 +138,7 @@ impl Cuda {
     /// use nearfar_cuda::{Cuda, Precision};
     /// if let Ok(cuda) = Cuda::new(0) {
     ///     assert_eq!(cuda.precision(), Precision::Single);
-    ///     assert_eq!(cuda.with_precision(Precision::Tf32).precision(), Precision::Tf32);
+    ///     assert_eq!(cuda.with_precision(Precision::Bf16).precision(), Precision::Bf16);
     /// }
     /// ```
     #[must_use]

@@ -1,12 +1,14 @@
 //! The PTX that travels with the library, and what it says of its kernels.
 
 /// Every PTX file, made by `kernels/build.sh`.
-pub(crate) const FILES: [&str; 14] = [
+pub(crate) const FILES: [&str; 16] = [
     include_str!("../kernels/boundary.ptx"),
     include_str!("../kernels/conv.ptx"),
+    include_str!("../kernels/conv_bf16.ptx"),
     include_str!("../kernels/conv_tf32.ptx"),
     include_str!("../kernels/draw.ptx"),
     include_str!("../kernels/linear.ptx"),
+    include_str!("../kernels/linear_bf16.ptx"),
     include_str!("../kernels/linear_tf32.ptx"),
     include_str!("../kernels/norm.ptx"),
     include_str!("../kernels/normalize.ptx"),

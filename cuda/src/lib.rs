@@ -13,8 +13,8 @@
 //!
 //! All work of one [`Cuda`] is queued on one stream, in the order of the calls. Work is cut by shape alone and sums are
 //! joined in a fixed order, so two runs give the same bytes, on every chip. Numbers are f32, products and sums of
-//! products too; statistics and what joins partial sums are f64. [`Precision::Tf32`], for whoever asks for it, multiplies
-//! on tensor cores instead, which costs digits and sameness across kinds of chips.
+//! products too; statistics and what joins partial sums are f64. [`Precision::Tf32`] and [`Precision::Bf16`], for
+//! whoever asks for one, multiply on tensor cores instead, which costs digits and sameness across kinds of chips.
 
 #![deny(unsafe_code)]
 

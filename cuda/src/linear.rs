@@ -25,20 +25,25 @@ pub(crate) struct Kernels {
     pub(crate) single: [&'static str; 3],
     /// [`Precision::Tf32`]: wide, which is slim too, and ragged.
     pub(crate) tf32: [&'static str; 2],
+    /// [`Precision::Bf16`], likewise.
+    pub(crate) bf16: [&'static str; 2],
 }
 
 /// Of `y = x w + b`.
 pub(crate) const FORWARD: Kernels = Kernels {
     single: ["linear_wide", "linear_slim", "linear_ragged"],
     tf32: ["linear_tf32_wide", "linear_tf32_ragged"],
+    bf16: ["linear_bf16_wide", "linear_bf16_ragged"],
 };
 const WEIGHTS: Kernels = Kernels {
     single: ["linear_dw_wide", "linear_dw_slim", "linear_dw_ragged"],
     tf32: ["linear_dw_tf32_wide", "linear_dw_tf32_ragged"],
+    bf16: ["linear_dw_bf16_wide", "linear_dw_bf16_ragged"],
 };
 const INPUTS: Kernels = Kernels {
     single: ["linear_dx_wide", "linear_dx_slim", "linear_dx_ragged"],
     tf32: ["linear_dx_tf32_wide", "linear_dx_tf32_ragged"],
+    bf16: ["linear_dx_bf16_wide", "linear_dx_bf16_ragged"],
 };
 
 /// Which form of a product kernel runs.
@@ -92,14 +97,16 @@ impl Cut {
 
     /// The kernel of this form.
     pub(crate) fn kernel(&self, precision: Precision, kernels: Kernels) -> &'static str {
-        let Kernels { single, tf32 } = kernels;
-        match (precision, self.form) {
-            (Precision::Single, Form::Wide) => single[0],
-            (Precision::Single, Form::Slim) => single[1],
-            (Precision::Single, Form::Ragged) => single[2],
+        let [wide, slim, ragged] = match precision {
+            Precision::Single => kernels.single,
             // A slim result is one tile across, of either width.
-            (Precision::Tf32, Form::Wide | Form::Slim) => tf32[0],
-            (Precision::Tf32, Form::Ragged) => tf32[1],
+            Precision::Tf32 => [kernels.tf32[0], kernels.tf32[0], kernels.tf32[1]],
+            Precision::Bf16 => [kernels.bf16[0], kernels.bf16[0], kernels.bf16[1]],
+        };
+        match self.form {
+            Form::Wide => wide,
+            Form::Slim => slim,
+            Form::Ragged => ragged,
         }
     }
 }

@@ -61,7 +61,9 @@ if [ -n "$dry" ]; then
 fi
 mkdir -p "$record/runs"
 for seed in $seeds; do
-    part "kana-tf32-$seed" train "kana-tf32-$seed" cuda "$seed" --precision tf32 "${kana[@]}"
+    for precision in tf32 bf16; do
+        part "kana-$precision-$seed" train "kana-$precision-$seed" cuda "$seed" --precision "$precision" "${kana[@]}"
+    done
     for device in cuda cpu; do
         part "kana-$device-$seed" train "kana-$device-$seed" "$device" "$seed" "${kana[@]}"
         [ -n "$omniglot" ] || continue

@@ -35,26 +35,31 @@ fn a_device_that_is_not_there_is_one_line_and_auto_does_without() {
 fn tensor_cores_that_are_not_there_are_one_line_and_nothing_is_written() {
     let folder = TempDir::new().unwrap();
     let at = folder.path();
-    let train = ["train", "--precision", "tf32", "--out", "run"];
-    assert_eq!(
-        failure(at, &[&train[..], &["--device", "cpu"]].concat()),
-        "error: --precision tf32 needs the tensor cores of a GPU, and --device cpu has none: leave one of the two out\n"
-    );
     let gpu = &json(at, &["doctor"])["gpu"];
-    if gpu["present"] == false {
-        let reason = gpu["reason"].as_str().unwrap();
+    for precision in ["tf32", "bf16"] {
+        let train = ["train", "--precision", precision, "--out", "run"];
         assert_eq!(
-            failure(at, &train),
+            failure(at, &[&train[..], &["--device", "cpu"]].concat()),
             format!(
-                "error: --precision tf32 needs the tensor cores of a GPU, and none can be used here ({reason}): \
-                 leave it out to compute on the CPU\n"
+                "error: --precision {precision} needs the tensor cores of a GPU, and --device cpu has none: leave one \
+                 of the two out\n"
             )
         );
+        if gpu["present"] == false {
+            let reason = gpu["reason"].as_str().unwrap();
+            assert_eq!(
+                failure(at, &train),
+                format!(
+                    "error: --precision {precision} needs the tensor cores of a GPU, and none can be used here \
+                     ({reason}): leave it out to compute on the CPU\n"
+                )
+            );
+        }
     }
     assert!(!at.join("run").exists());
     let output = nearfar(at, &["train", "--precision", "tf16"]);
     let text = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.code() == Some(2) && text.contains("expected single or tf32"), "{text}");
+    assert!(output.status.code() == Some(2) && text.contains("expected single, tf32 or bf16"), "{text}");
 }
 
 #[test]

@@ -88,7 +88,8 @@ fn precision(text: &str) -> Result<Precision, String> {
     match text {
         "single" => Ok(Precision::Single),
         "tf32" => Ok(Precision::Tf32),
-        _ => Err("expected single or tf32".to_owned()),
+        "bf16" => Ok(Precision::Bf16),
+        _ => Err("expected single, tf32 or bf16".to_owned()),
     }
 }
 
@@ -178,7 +179,7 @@ pub struct EmbedArgs {
     #[arg(long, value_name = "L.npy")]
     pub labels_out: Option<PathBuf>,
     /// Products of the network on a GPU, as for train.
-    #[arg(long, default_value_t, value_name = "single|tf32", value_parser = precision)]
+    #[arg(long, default_value_t, value_name = "single|tf32|bf16", value_parser = precision)]
     pub precision: Precision,
     /// Pairs among the samples.
     #[command(flatten)]

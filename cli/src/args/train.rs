@@ -74,10 +74,10 @@ pub struct TrainArgs {
     /// Go on with a run that was broken off, as its folder says; no other option of the run goes with it.
     #[arg(long, value_name = "RUN", conflicts_with_all = SETTLED)]
     pub resume: Option<PathBuf>,
-    /// Products of the network on a GPU: of f32 numbers as they are, or on tensor cores, of numbers rounded to tf32, a
-    /// relative 2^-11 away at most. Weights, gradients and sums are f32 by both. Not kept in the run: say it again with
-    /// --resume.
-    #[arg(long, default_value_t, value_name = "single|tf32", value_parser = precision)]
+    /// Products of the network on a GPU: of f32 numbers as they are, or on tensor cores, of numbers rounded to tf32 or
+    /// to bf16, a relative 2^-11 or 2^-8 away at most. Weights, gradients and sums are f32 by each. Not kept in the
+    /// run: say it again with --resume.
+    #[arg(long, default_value_t, value_name = "single|tf32|bf16", value_parser = precision)]
     pub precision: Precision,
     /// Print the run file of --recipe, each key with what it means, and stop.
     #[arg(long)]

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::OnceLock;
 
-use nearfar_cuda::{Buffer, Cuda, Error, Precision};
+use nearfar_cuda::{Buffer, Cuda, Error};
 
 /// The device, or `None` after saying why there is none.
 pub(crate) fn device() -> Option<&'static Cuda> {
@@ -23,13 +23,6 @@ pub(crate) fn device() -> Option<&'static Cuda> {
         }
         Err(_) => None,
     }
-}
-
-/// The same device with products on its tensor cores.
-pub(crate) fn tensor_device() -> Option<&'static Cuda> {
-    static DEVICE: OnceLock<Cuda> = OnceLock::new();
-    device()?;
-    Some(DEVICE.get_or_init(|| Cuda::new(0).unwrap().with_precision(Precision::Tf32)))
 }
 
 /// How far a result may be from the reference.

@@ -11,10 +11,12 @@ mod boundaries;
 #[path = "../../../cli/src/checkup.rs"]
 mod checkup;
 mod draws;
+mod formats;
 mod layers;
 mod losses;
 mod products;
 mod rows;
 mod search;
-mod tf32;
+mod shapes;
+mod tensor;
 mod whole;

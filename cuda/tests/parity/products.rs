@@ -7,10 +7,13 @@ use crate::bench::{
     Tolerance::{Exact, Product, Statistics},
     check, device, fresh, numbers, twice, up,
 };
+use crate::shapes::{CONV_QUADS, CONV_RAGGED, LINEAR_CHUNKS, LINEAR_QUADS, LINEAR_RAGGED, LINEAR_THIN};
 
-fn linear_agrees(rows: usize, inputs: usize, outputs: usize) {
-    for relu in [false, true] {
-        linear_with(LinearShape { rows, inputs, outputs, relu });
+fn linear_agrees(shapes: &[[usize; 3]]) {
+    for &[rows, inputs, outputs] in shapes {
+        for relu in [false, true] {
+            linear_with(LinearShape { rows, inputs, outputs, relu });
+        }
     }
 }
 
@@ -46,29 +49,23 @@ fn linear_with(shape: LinearShape) {
 }
 
 #[test]
-fn a_linear_layer_of_one_number_agrees() {
-    linear_agrees(1, 1, 1);
+fn linear_layers_with_sides_of_one_number_agree() {
+    linear_agrees(LINEAR_THIN);
 }
 
 #[test]
 fn linear_layers_of_ragged_rows_agree() {
-    linear_agrees(131, 5, 3);
-    linear_agrees(7, 70, 33);
-    linear_agrees(3, 6, 129);
+    linear_agrees(LINEAR_RAGGED);
 }
 
 #[test]
 fn linear_layers_of_whole_quads_agree() {
-    linear_agrees(9, 20, 12);
-    linear_agrees(130, 36, 68);
+    linear_agrees(LINEAR_QUADS);
 }
 
 #[test]
 fn linear_layers_whose_sums_are_cut_into_chunks_agree() {
-    linear_agrees(5, 300, 8);
-    linear_agrees(150, 12, 40);
-    linear_agrees(130, 132, 68);
-    linear_agrees(1000, 4, 4);
+    linear_agrees(LINEAR_CHUNKS);
 }
 
 #[test]
@@ -88,11 +85,13 @@ fn gradients_to_parameters_alone_are_the_same() {
     assert_eq!(run(true), run(false));
 }
 
-fn conv_agrees(batch: usize, height: usize, width: usize, inputs: usize, outputs: usize) {
-    let pixels = batch * height * width;
-    let (x, w) = (numbers(5, pixels * inputs), numbers(6, 9 * inputs * outputs));
-    for pool in [false, true] {
-        conv_with(ConvShape { batch, height, width, inputs, outputs, pool }, &x, &w);
+fn conv_agrees(shapes: &[[usize; 5]]) {
+    for &[batch, height, width, inputs, outputs] in shapes {
+        let pixels = batch * height * width;
+        let (x, w) = (numbers(5, pixels * inputs), numbers(6, 9 * inputs * outputs));
+        for pool in [false, true] {
+            conv_with(ConvShape { batch, height, width, inputs, outputs, pool }, &x, &w);
+        }
     }
 }
 
@@ -126,27 +125,13 @@ fn conv_with(shape: ConvShape, x: &[f32], w: &[f32]) {
 }
 
 #[test]
-fn a_convolution_of_one_pixel_agrees() {
-    conv_agrees(1, 1, 1, 1, 1);
-}
-
-#[test]
 fn convolutions_of_ragged_channels_agree() {
-    conv_agrees(3, 5, 7, 1, 6);
-    conv_agrees(2, 6, 3, 3, 5);
-    conv_agrees(1, 4, 9, 7, 33);
+    conv_agrees(CONV_RAGGED);
 }
 
 #[test]
 fn convolutions_of_whole_quads_agree() {
-    conv_agrees(2, 5, 6, 4, 8);
-    conv_agrees(1, 7, 5, 8, 36);
-    conv_agrees(1, 3, 3, 36, 4);
-}
-
-#[test]
-fn convolutions_over_many_pixels_agree() {
-    conv_agrees(4, 9, 8, 4, 4);
+    conv_agrees(CONV_QUADS);
 }
 
 #[test]

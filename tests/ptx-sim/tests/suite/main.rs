@@ -7,6 +7,7 @@ mod kernels;
 mod rounding;
 mod semantics;
 mod shipped;
+mod tensor;
 
 use ptx_sim::{Device, LaunchError, Module, Size};
 
