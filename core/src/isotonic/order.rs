@@ -2,7 +2,8 @@
 //!
 //! A point is sorted by one word, the leading bits of its x before its index, and takes its y along: nothing is read
 //! at places that lie apart. Many points are first dealt out to equal stretches of the x axis, so that what is sorted
-//! lies in a cache. Few points share all the bits that fit; those that do are sorted once more, by the numbers
+//! lies in a cache; those of a stretch are dealt out once more, by their words, to heaps of a few, and what compares is
+//! left with these. Few points share all the bits that fit; those that do are sorted once more, by the numbers
 //! themselves.
 
 use alloc::vec::Vec;
@@ -11,6 +12,10 @@ use alloc::vec::Vec;
 const AT_ONCE: usize = 1 << 14;
 /// So many that a stretch of ten million even points lies in a second cache.
 const STRETCHES: usize = 1 << 10;
+/// Points that are dealt out to heaps; fewer are sorted as they are.
+const DEALT: usize = 128;
+/// Points of a heap, where words are even.
+const HEAP: usize = 4;
 
 /// A point in its place.
 #[derive(Clone, Copy, Default)]
@@ -62,9 +67,10 @@ impl Order {
             *place += 1;
         }
         let mut first = alloc::vec![true; points.len()];
-        let mut start = 0;
+        let (mut start, mut heaps) = (0, Heaps::default());
         for &end in &ends[..stretches] {
-            sort(x, index, &mut points[start..end], &mut first[start..end]);
+            heaps.sort(&mut points[start..end]);
+            settle(x, index, &mut points[start..end], &mut first[start..end]);
             start = end;
         }
         Self { points, first }
@@ -87,10 +93,49 @@ impl Order {
     }
 }
 
-/// Sorts points by x, then y, then index, and takes from their words all but the index, whose bits are `index`; `first`,
-/// all true, becomes false where x is that of the point before.
-fn sort(x: &[f64], index: u64, points: &mut [Point], first: &mut [bool]) {
-    points.sort_unstable_by_key(|point| point.word);
+/// Memory of a sort by words.
+#[derive(Default)]
+struct Heaps {
+    points: Vec<Point>,
+    ends: Vec<usize>,
+}
+
+impl Heaps {
+    /// Sorts points by their words.
+    fn sort(&mut self, points: &mut [Point]) {
+        if points.len() < DEALT {
+            return points.sort_unstable_by_key(|point| point.word);
+        }
+        let Self { points: dealt, ends } = self;
+        let words = points.iter().map(|point| point.word);
+        let (low, high) = words.fold((u64::MAX, 0), |(low, high), word| (low.min(word), high.max(word)));
+        let bits = (points.len() / HEAP).ilog2();
+        let beyond = (u64::BITS - (high - low).leading_zeros()).saturating_sub(bits);
+        let heap = |point: &Point| ((point.word - low) >> beyond) as usize;
+        ends.clear();
+        ends.resize((1 << bits) + 1, 0);
+        points.iter().for_each(|point| ends[heap(point) + 1] += 1);
+        for h in 1..ends.len() {
+            ends[h] += ends[h - 1];
+        }
+        dealt.resize(points.len(), Point::default());
+        for point in &*points {
+            let place = &mut ends[heap(point)];
+            dealt[*place] = *point;
+            *place += 1;
+        }
+        let mut start = 0;
+        for &end in &ends[..1 << bits] {
+            dealt[start..end].sort_unstable_by_key(|point| point.word);
+            start = end;
+        }
+        points.copy_from_slice(dealt);
+    }
+}
+
+/// Sorts points, which are by their words, by x, then y, then index, and takes from their words all but the index, whose
+/// bits are `index`; `first`, all true, becomes false where x is that of the point before.
+fn settle(x: &[f64], index: u64, points: &mut [Point], first: &mut [bool]) {
     let mut done = 0;
     while done < points.len() {
         let alike = |other: &&Point| (points[done].word ^ other.word) <= index;
@@ -146,7 +191,8 @@ mod tests {
 
     #[test]
     fn many_points_come_in_order_wherever_they_lie() {
-        let count = AT_ONCE + 777;
+        // One stretch of heaps, and many stretches.
+        let counts = [5000, AT_ONCE + 777];
         let key = crate::Key::new(3, crate::Stream::Init, 0);
         let uniform = |i: u32| key.uniform(0, i);
         let tiny = f64::from_bits(1);
@@ -159,7 +205,7 @@ mod tests {
             &|i| tiny * (uniform(i) * 900.0).floor(),
             &|_| -0.0,
         ];
-        for axis in axes {
+        for (count, axis) in counts.into_iter().flat_map(|count| axes.map(|axis| (count, axis))) {
             let x: Vec<f64> = (0..count as u32).map(axis).collect();
             let y: Vec<f64> = (0..count as u32).map(|i| (key.uniform(1, i) * 8.0).floor()).collect();
             let weights: Vec<f64> = (0..count as u32).map(|i| f64::from(i % 7)).collect();
