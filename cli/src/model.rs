@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use nearfar_core::Discriminants;
 use nearfar_core::kernel::Backend;
 use nearfar_core::net::{Architecture, InputShape, LayerSpec, Network, Tensor};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -15,6 +16,9 @@ use serde::{Deserialize, Serialize};
 use crate::data::normalize::Normalization;
 use crate::views::Views;
 use crate::write::replace_file;
+
+/// Name of the map `[D, V D]` that joins turned views.
+pub const JOINT: &str = "views.joint";
 
 /// Version of the metadata below.
 const FORMAT: &str = "nearfar-model-1";
@@ -110,7 +114,7 @@ pub struct ModelCard {
     pub architecture: Architecture,
     /// How inputs are scaled before they enter.
     pub normalization: Normalization,
-    /// The views of an input whose mean is its embedding.
+    /// The views of an input that its embedding is made of.
     pub views: Views,
     /// The run file that made it, as TOML.
     pub config: String,
@@ -201,6 +205,18 @@ impl ModelFile {
             tensors.insert(name.to_owned(), tensor);
         }
         Ok(Self { card, extra: metadata, tensors })
+    }
+
+    /// What joins the views of an input, if they are turned.
+    pub fn joint(&self) -> Result<Option<Discriminants>> {
+        let (views, dim) = (self.card.views, self.card.architecture.dim());
+        if !views.turned() {
+            return Ok(None);
+        }
+        let tensor = self.tensors.get(JOINT).with_context(|| format!("it has no tensor {JOINT}"))?;
+        let wanted = [dim, views.count() * dim];
+        ensure!(tensor.shape == wanted, "tensor {JOINT} has shape {:?}, not {wanted:?}", tensor.shape);
+        Ok(Discriminants::from_weights(wanted[1], &tensor.values))
     }
 
     /// A network with these tensors, for batches of at most `capacity`; with `training`, its optimiser state too.

@@ -23,7 +23,8 @@ const NOTES: [(&str, &str); 55] = [
     ("model.depth", "convolutions in each of these blocks"),
     (
         "model.views",
-        "views of a picture whose mean is its embedding: 1, 5 or 9; 0: 5 of small pictures, else 1",
+        "views of a picture that its embedding is made of: 1; their mean, moved by a pixel, 5 or 9; turned and mirrored, \
+         joined by a map, 8; 0: 5 of small pictures, else 1",
     ),
     ("model.whiten", "shrinkage of the whitening within classes after training; 0: none"),
     ("batch.classes", "classes in a batch; fewer where the data have fewer"),

@@ -124,12 +124,23 @@ pub fn check_beside(config: &Config, mistakes: Vec<String>) -> Result<()> {
         format!("model.channels x model.depth is above {LAYERS_MAX} layers")
     });
     errors.check(model.views == 0 || views::COUNTS.contains(&model.views), || {
-        format!("model.views = {} is none of 0, 1, 5 and 9", model.views)
+        format!("model.views = {} is none of 0, 1, 5, 8 and 9", model.views)
     });
     errors.range("model.whiten", model.whiten, 0.0, 1e6);
+    let (turned, of_all) = (model.views == views::TURNED, model.dim.saturating_mul(views::TURNED));
     errors.check(model.whiten == 0.0 || model.dim <= WHITEN_MAX, || {
         format!(
             "model.whiten takes embeddings of {WHITEN_MAX} numbers at most, not {}: set it to 0",
+            model.dim
+        )
+    });
+    errors.check(!turned || model.whiten > 0.0, || {
+        "model.views = 8 joins views by a map that takes its shrinkage from model.whiten: set it above 0"
+            .into()
+    });
+    errors.check(!turned || of_all <= WHITEN_MAX, || {
+        format!(
+            "model.views = 8 makes {of_all} numbers of model.dim = {}; {WHITEN_MAX} at most can be",
             model.dim
         )
     });
@@ -331,6 +342,18 @@ mod tests {
         assert_eq!(mistake(3, 2), "");
         assert!(mistake(3, 0).contains("model.depth = 0 is not within 1"));
         assert!(mistake(3, 17).contains("model.channels x model.depth is above 50 layers"));
+    }
+
+    #[test]
+    fn turned_views_need_a_shrinkage_and_a_map_that_fits() {
+        let mistake = |dim, whiten| {
+            let mut config = Config::recipe(Recipe::Best);
+            (config.model.views, config.model.dim, config.model.whiten) = (8, dim, whiten);
+            check(&config).map_or_else(|error| error.to_string(), |()| String::new())
+        };
+        assert_eq!(mistake(512, 2.0), "");
+        assert!(mistake(512, 0.0).contains("model.whiten: set it above 0"));
+        assert!(mistake(513, 2.0).contains("makes 4104 numbers of model.dim = 513"));
     }
 
     #[test]

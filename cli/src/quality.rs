@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use nearfar_core::kernel::{Backend, SearchView};
 use nearfar_core::metric::retrieval::Retrieval;
 use nearfar_core::net::Network;
-use nearfar_core::{Scalar, normalize_row};
+use nearfar_core::{Discriminants, Scalar, normalize_row};
 
 use crate::data::normalize::Normalization;
 use crate::data::{DataSet, Samples, ahead, miniature};
@@ -23,49 +23,117 @@ pub fn at_once(size: usize) -> usize {
     ((1 << 22) / size.max(1)).clamp(16, 256)
 }
 
-/// Embeddings of all samples, `[N, D]`, with the running statistics of the network; inputs are read ahead. Of several
-/// views the mean, as a unit vector again.
+/// Embeddings of all samples, `[N, D]`, with the running statistics of the network; inputs are read ahead. Of moved
+/// views the mean, as a unit vector again; of turned views what `joint` makes of all of them, and without it the picture
+/// as it is.
 pub fn embed<B: Backend<f32>>(
+    backend: &B,
+    network: &mut Network<'_, f32, B>,
+    normalization: &Normalization,
+    views: Views,
+    joint: Option<&Discriminants>,
+    samples: &Samples,
+) -> Result<Vec<f32>> {
+    let dim = network.architecture().dim();
+    if let (true, Some(joint)) = (views.turned(), joint) {
+        let mut embeddings = vec![0.0; samples.count() * dim];
+        let (mut wide, mut joined) = (Vec::new(), Vec::new());
+        each_view(backend, network, normalization, views, views.count(), samples, |first, view, rows| {
+            side_by_side(views.count(), view, dim, rows, &mut wide);
+            if view + 1 < views.count() {
+                return Ok(());
+            }
+            joined.resize(rows.len(), 0.0);
+            joint.apply(&wide, &mut joined);
+            unit_rows(dim, &joined, &mut embeddings[first * dim..][..rows.len()])
+        })?;
+        return Ok(embeddings);
+    }
+    let mut sums = vec![0.0; samples.count() * dim];
+    let moved = if views.turned() { 1 } else { views.count() };
+    each_view(backend, network, normalization, views, moved, samples, |first, _, rows| {
+        let sums = &mut sums[first * dim..][..rows.len()];
+        sums.iter_mut().zip(rows).for_each(|(sum, value)| *sum += value);
+        Ok(())
+    })?;
+    if moved == 1 {
+        return Ok(sums);
+    }
+    let mut embeddings = vec![0.0; sums.len()];
+    unit_rows(dim, &sums, &mut embeddings)?;
+    Ok(embeddings)
+}
+
+/// Embeddings of all views of each sample side by side, `[N, V D]`.
+pub fn embed_views<B: Backend<f32>>(
     backend: &B,
     network: &mut Network<'_, f32, B>,
     normalization: &Normalization,
     views: Views,
     samples: &Samples,
 ) -> Result<Vec<f32>> {
-    let (size, dim) = (samples.size(), network.architecture().dim());
-    let mut embeddings = vec![0.0; samples.count() * dim];
-    let mut outs = embeddings.chunks_mut(network.capacity() * dim);
-    let starts = (0..samples.count()).step_by(network.capacity());
-    let capacity = network.capacity();
-    let inputs = |first: usize| -> Result<Vec<f32>> {
+    let (dim, count) = (network.architecture().dim(), views.count());
+    let (mut all, mut wide) = (Vec::with_capacity(samples.count() * count * dim), Vec::new());
+    each_view(backend, network, normalization, views, count, samples, |_, view, rows| {
+        side_by_side(count, view, dim, rows, &mut wide);
+        if view + 1 == count {
+            all.extend_from_slice(&wide);
+        }
+        Ok(())
+    })?;
+    Ok(all)
+}
+
+/// Puts rows `[n, dim]` of view number `view` to their place in `wide`, `[n, count, dim]`.
+fn side_by_side(count: usize, view: usize, dim: usize, rows: &[f32], wide: &mut Vec<f32>) {
+    wide.resize(rows.len() * count, 0.0);
+    for (row, wide) in rows.chunks_exact(dim).zip(wide.chunks_exact_mut(count * dim)) {
+        wide[view * dim..][..dim].copy_from_slice(row);
+    }
+}
+
+/// Rows as unit vectors.
+fn unit_rows(dim: usize, rows: &[f32], out: &mut [f32]) -> Result<()> {
+    for (row, out) in rows.chunks_exact(dim).zip(out.chunks_exact_mut(dim)) {
+        normalize_row(row, out).context(NO_DIRECTION)?;
+    }
+    Ok(())
+}
+
+/// Calls `work(first sample, view, unit embeddings of some samples)` for the first `shown` views of all samples, some
+/// samples after another and all views of each.
+fn each_view<B: Backend<f32>>(
+    backend: &B,
+    network: &mut Network<'_, f32, B>,
+    normalization: &Normalization,
+    views: Views,
+    shown: usize,
+    samples: &Samples,
+    mut work: impl FnMut(usize, usize, &[f32]) -> Result<()>,
+) -> Result<()> {
+    let (size, dim, capacity) = (samples.size(), network.architecture().dim(), network.capacity());
+    let starts = (0..samples.count()).step_by(capacity);
+    let inputs = |first: usize| -> Result<(usize, Vec<f32>)> {
         let range = first..(first + capacity).min(samples.count());
         let mut inputs = vec![0.0; range.len() * size];
         samples.read(range, &mut inputs, |raw, input| normalization.apply(raw, input))?;
-        Ok(inputs)
+        Ok((first, inputs))
     };
     let (mut seen, mut of_view) = (Vec::new(), Vec::new());
-    ahead(samples.workers, starts, inputs, |inputs| {
-        let out = outs.next().context("there are as many outputs as inputs")?;
+    ahead(samples.workers, starts, inputs, |(first, inputs)| {
         let count = inputs.len() / size;
         seen.resize(inputs.len(), 0.0);
-        of_view.resize(out.len(), 0.0);
-        for view in 0..views.count() {
+        of_view.resize(count * dim, 0.0);
+        for view in 0..shown {
             for (input, seen) in inputs.chunks_exact(size).zip(seen.chunks_exact_mut(size)) {
                 views.show(view, input, seen);
             }
             let buffer = network.infer(&seen, count).context(NO_DIRECTION)?;
             backend.download(buffer, &mut of_view)?;
-            out.iter_mut().zip(&of_view).for_each(|(sum, value)| *sum += value);
-        }
-        if views.count() > 1 {
-            for (sum, mean) in out.chunks_exact(dim).zip(of_view.chunks_exact_mut(dim)) {
-                normalize_row(sum, mean).context(NO_DIRECTION)?;
-            }
-            out.copy_from_slice(&of_view);
+            work(first, view, &of_view)?;
         }
         Ok(())
-    })?;
-    Ok(embeddings)
+    })
 }
 
 /// Why there is no embedding.

@@ -4,8 +4,8 @@ use anyhow::{Context, Result, bail};
 use nearfar_core::kernel::{self, Backend, BatchView, HostBatch};
 use nearfar_core::net::{Network, Optimizer, Schedule, Tensor};
 use nearfar_core::{
-    Boundary, BoundaryFit, BoundaryStep, Composer, Draw, DrawReport, Embeddings, Key, LearnedBoundary, Loss,
-    LossReport, Memory, Objective, Penalty, Stream, Whitening,
+    Boundary, BoundaryFit, BoundaryStep, Composer, Discriminants, Draw, DrawReport, Embeddings, Key,
+    LearnedBoundary, Loss, LossReport, Memory, Objective, Penalty, Stream, Whitening,
 };
 
 use crate::config::{BoundaryMode, Config, Dimension, DimensionName, PenaltyKind};
@@ -13,6 +13,7 @@ use crate::data::augment::Augmentation;
 use crate::data::feed::{Batch, Feed, Maker};
 use crate::data::normalize::Normalization;
 use crate::data::{DataSet, Samples};
+use crate::model::JOINT;
 use crate::record::Remembered;
 use crate::views::Views;
 use crate::{memory, plan, quality};
@@ -27,6 +28,8 @@ pub struct Trainer<'a, B: Backend<f32>> {
     schedule: Schedule,
     network: Network<'a, f32, B>,
     views: Views,
+    /// What joins turned views, once it was fitted.
+    joint: Option<Discriminants>,
     boundary: LearnedBoundary<'a, f32, B>,
     /// Embeddings of earlier batches, where the run file asks for some.
     memory: Option<Memory<'a, f32, B>>,
@@ -130,6 +133,7 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
             }),
             network,
             views: Views::new(model.views, samples.shape)?,
+            joint: None,
         })
     }
 
@@ -283,22 +287,45 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
     /// Embeddings of other samples by the network as it stands.
     pub fn embed(&mut self, samples: &Samples) -> Result<Vec<f32>> {
         let normalization = &self.feed.maker().normalization;
-        quality::embed(self.backend, &mut self.network, normalization, self.views, samples)
+        let joint = self.joint.as_ref();
+        quality::embed(self.backend, &mut self.network, normalization, self.views, joint, samples)
     }
 
-    /// After the last step: whitens the embeddings within the training classes, by `samples` of them seen once each.
+    /// After the last step: whitens the embeddings within the training classes, by `samples` of them seen once each; then
+    /// fits what joins turned views.
     pub fn whiten(&mut self, samples: &Samples) -> Result<()> {
         let shrink = self.config.model.whiten;
         if shrink == 0.0 {
             return Ok(());
         }
         let (once, normalization) = (Views::new(1, samples.shape)?, &self.feed.maker().normalization);
-        let embeddings = quality::embed(self.backend, &mut self.network, normalization, once, samples)?;
+        let embeddings = quality::embed(self.backend, &mut self.network, normalization, once, None, samples)?;
         let embeddings = Embeddings::new(&embeddings, self.network.architecture().dim())?;
         if let Some(whitening) = Whitening::fit(embeddings, &samples.labels, shrink)? {
             self.network.whiten(&whitening)?;
         }
+        if self.views.turned() {
+            let (views, dim) = (self.views, self.network.architecture().dim());
+            let wide = quality::embed_views(self.backend, &mut self.network, normalization, views, samples)?;
+            let wide = Embeddings::new(&wide, views.count() * dim)?;
+            let joint = Discriminants::fit(wide, &samples.labels, dim, shrink)?
+                .context("the training classes do not differ: turned views have no joint embedding")?;
+            // As the model file has it.
+            let weights: Vec<f32> = joint.weights().iter().map(|&w| w as f32).collect();
+            self.joint = Discriminants::from_weights(joint.inputs(), &weights);
+        }
         Ok(())
+    }
+
+    /// The model that [`whiten`](Self::whiten) left: the network, and what joins its views.
+    pub fn model(&self) -> Result<Vec<Tensor<f32>>> {
+        let mut tensors = self.network.tensors(false)?;
+        if let Some(joint) = &self.joint {
+            let shape = vec![joint.dim(), joint.inputs()];
+            let values = joint.weights().iter().map(|&w| w as f32).collect();
+            tensors.push(Tensor { name: JOINT.into(), shape, values });
+        }
+        Ok(tensors)
     }
 
     /// Everything that the rest of the run depends on.

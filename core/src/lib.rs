@@ -29,6 +29,8 @@ mod boundary;
 #[cfg(feature = "alloc")]
 mod compose;
 mod density;
+#[cfg(feature = "alloc")]
+mod discriminant;
 mod distance;
 mod draw;
 pub mod isotonic;
@@ -47,6 +49,8 @@ pub mod net;
 mod noise;
 mod rng;
 mod sample;
+#[cfg(feature = "alloc")]
+mod scatter;
 mod weight;
 #[cfg(feature = "alloc")]
 mod whiten;
@@ -59,6 +63,8 @@ pub use boundary::{Boundary, BoundaryFit, BoundaryShape, BoundaryStep, Kink, Pen
 #[cfg(feature = "alloc")]
 pub use compose::{ComposeError, Composer, SmallClass};
 pub use density::{Density, DensityError, effective_dimension, fitted_dimension};
+#[cfg(feature = "alloc")]
+pub use discriminant::Discriminants;
 pub use distance::{
     RowError, distance, dot, normalize_row, normalize_row_backward, squared_distance, squared_from_product,
 };
@@ -75,9 +81,11 @@ pub use memory::{Ages, Memory, MemoryState};
 pub use noise::{NoiseError, gradient_noise};
 pub use rng::{Key, Stream, philox4x32_10, shuffle};
 pub use sample::{Draw, DrawReport, Sampler};
+#[cfg(feature = "alloc")]
+pub use scatter::ScatterError;
 pub use weight::{Cap, EmptyRow, FarCut, RowWeights, Weighting, WeightingError};
 #[cfg(feature = "alloc")]
-pub use whiten::{Whitening, WhiteningError};
+pub use whiten::Whitening;
 
 /// The program in the README, as a test.
 #[cfg(doctest)]

@@ -1,12 +1,8 @@
 //! Whitening within classes: a linear map after which directions in which samples of one class scatter count less.
 
-use alloc::vec;
-use alloc::vec::Vec;
-use core::fmt;
-
 use crate::Scalar;
-use crate::batch::{BatchError, Embeddings};
-use crate::distance::dot;
+use crate::batch::Embeddings;
+use crate::scatter::{Scatter, ScatterError};
 
 /// The map `z -> C⁻¹ z` fitted to classes that are known, for classes that are not.
 ///
@@ -36,11 +32,7 @@ use crate::distance::dot;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
-pub struct Whitening {
-    dim: usize,
-    /// C, row after row; above the diagonal nothing is read.
-    factor: Vec<f64>,
-}
+pub struct Whitening(Scatter);
 
 impl Whitening {
     /// The map for embeddings `[N, D]` and their classes; `shrink > 0`. Takes `N D² / 2 + D³ / 6` multiplications and
@@ -53,55 +45,19 @@ impl Whitening {
         embeddings: Embeddings<'_, T>,
         labels: &[u32],
         shrink: f64,
-    ) -> Result<Option<Self>, WhiteningError> {
-        let (count, dim) = (embeddings.count(), embeddings.dim());
-        if !(shrink > 0.0 && shrink.is_finite()) {
-            return Err(WhiteningError::Shrink { value: shrink });
-        }
-        if labels.len() != count {
-            return Err(WhiteningError::Batch(BatchError::Labels { labels: labels.len(), count }));
-        }
-        let finite = |row: &[T]| row.iter().all(|value| value.is_finite());
-        if let Some(row) = embeddings.rows().position(|row| !finite(row)) {
-            return Err(WhiteningError::Batch(BatchError::NotFinite { row }));
-        }
-        let mut order: Vec<usize> = (0..count).collect();
-        order.sort_by_key(|&i| labels[i]);
-        let mut scatter = vec![0.0; dim * dim];
-        let (mut mean, mut apart) = (vec![0.0; dim], vec![0.0; dim]);
-        for class in order.chunk_by(|&i, &j| labels[i] == labels[j]) {
-            mean.fill(0.0);
-            for &i in class {
-                mean.iter_mut().zip(embeddings.row(i)).for_each(|(sum, x)| *sum += x.to_f64());
-            }
-            mean.iter_mut().for_each(|sum| *sum /= class.len() as f64);
-            for &i in class {
-                let row = embeddings.row(i).iter().zip(&mean);
-                apart.iter_mut().zip(row).for_each(|(apart, (x, mean))| *apart = x.to_f64() - mean);
-                for (r, row) in scatter.chunks_exact_mut(dim).enumerate() {
-                    let here = apart[r];
-                    row[..=r].iter_mut().zip(&apart).for_each(|(sum, other)| *sum += here * other);
-                }
-            }
-        }
-        let trace: f64 = (0..dim).map(|i| scatter[i * dim + i]).sum();
-        let rounding = f64::from(f32::EPSILON);
-        if trace <= rounding * rounding * count as f64 {
-            return Ok(None);
-        }
-        // A common factor of S is taken out of C at the end, so sums serve as well as means.
-        (0..dim).for_each(|i| scatter[i * dim + i] += shrink * trace / dim as f64);
-        factorize(dim, &mut scatter);
-        let ln_det: f64 = (0..dim).map(|i| Scalar::ln(scatter[i * dim + i])).sum();
+    ) -> Result<Option<Self>, ScatterError> {
+        let Some(mut scatter) = Scatter::fit(embeddings, labels, shrink)? else { return Ok(None) };
+        let dim = scatter.dim;
+        let ln_det: f64 = (0..dim).map(|i| Scalar::ln(scatter.factor[i * dim + i])).sum();
         let scale = Scalar::exp(-ln_det / dim as f64);
-        scatter.iter_mut().for_each(|value| *value *= scale);
-        Ok(Some(Self { dim, factor: scatter }))
+        scatter.factor.iter_mut().for_each(|value| *value *= scale);
+        Ok(Some(Self(scatter)))
     }
 
     /// Numbers in one embedding, D.
     #[must_use]
     pub const fn dim(&self) -> usize {
-        self.dim
+        self.0.dim
     }
 
     /// `C⁻¹ z` in place of each row `z` of `[count, D]`.
@@ -109,58 +65,17 @@ impl Whitening {
     /// # Panics
     /// If the numbers are not whole rows.
     pub fn apply<T: Scalar>(&self, rows: &mut [T]) {
-        assert!(rows.len().is_multiple_of(self.dim), "{} numbers are not rows of {}", rows.len(), self.dim);
-        let mut solved = vec![0.0; self.dim];
-        for row in rows.chunks_exact_mut(self.dim) {
-            for (i, value) in row.iter_mut().enumerate() {
-                let of_row = &self.factor[i * self.dim..][..=i];
-                solved[i] = (value.to_f64() - dot(&of_row[..i], &solved[..i])) / of_row[i];
-                *value = T::from_f64(solved[i]);
-            }
-        }
+        self.0.solve(rows);
     }
 }
-
-/// The lower triangle of a positive definite matrix becomes its Cholesky factor.
-fn factorize(dim: usize, matrix: &mut [f64]) {
-    for i in 0..dim {
-        let (before, here) = matrix.split_at_mut(i * dim);
-        for j in 0..i {
-            let of_j = &before[j * dim..][..=j];
-            here[j] = (here[j] - dot(&here[..j], &of_j[..j])) / of_j[j];
-        }
-        here[i] = Scalar::sqrt(here[i] - dot(&here[..i], &here[..i]));
-    }
-}
-
-/// Why nothing was fitted.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum WhiteningError {
-    /// The shrinkage is no positive number.
-    Shrink {
-        /// What was given.
-        value: f64,
-    },
-    /// The embeddings or their labels are no batch.
-    Batch(BatchError),
-}
-
-impl fmt::Display for WhiteningError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Shrink { value } => write!(f, "the shrinkage is {value}; it is a positive number"),
-            Self::Batch(error) => error.fmt(f),
-        }
-    }
-}
-
-impl core::error::Error for WhiteningError {}
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec;
+    use alloc::vec::Vec;
+
     use super::*;
-    use crate::{Key, Stream};
+    use crate::{BatchError, Key, Stream};
 
     /// `count` drawn rows in `classes` classes, and their labels.
     fn drawn(count: usize, dim: usize, classes: u32) -> (Vec<f64>, Vec<u32>) {
@@ -218,7 +133,7 @@ mod tests {
         };
         let renamed: Vec<u32> = labels.iter().map(|label| u32::MAX - label).collect();
         let (a, b) = (fit(&x, &labels, 1.0), fit(&x, &renamed, 1.0));
-        assert!(a.factor.iter().zip(&b.factor).all(|(a, b)| (a - b).abs() < 1e-12));
+        assert!(a.0.factor.iter().zip(&b.0.factor).all(|(a, b)| (a - b).abs() < 1e-12));
         let mut z = [1.0, -2.0, 3.0, 0.5];
         fit(&x, &labels, 1e12).apply(&mut z);
         assert!(z.iter().zip([1.0, -2.0, 3.0, 0.5]).all(|(z, was)| (z - was).abs() < 1e-9), "{z:?}");
@@ -232,12 +147,12 @@ mod tests {
         assert_eq!(fit(&[1.0, 0.0, 1.0, 0.0, 0.0, 1.0], &[3, 3, 4], 1.0), Ok(None));
         assert_eq!(fit(&[], &[], 1.0), Ok(None));
         for value in [0.0, -1.0, f64::INFINITY] {
-            assert_eq!(fit(&[1.0, 0.0], &[0], value), Err(WhiteningError::Shrink { value }));
+            assert_eq!(fit(&[1.0, 0.0], &[0], value), Err(ScatterError::Shrink { value }));
         }
-        assert!(matches!(fit(&[1.0, 0.0], &[0], f64::NAN), Err(WhiteningError::Shrink { .. })));
+        assert!(matches!(fit(&[1.0, 0.0], &[0], f64::NAN), Err(ScatterError::Shrink { .. })));
         let labels = BatchError::Labels { labels: 1, count: 2 };
-        assert_eq!(fit(&[1.0; 4], &[0], 1.0), Err(WhiteningError::Batch(labels)));
+        assert_eq!(fit(&[1.0; 4], &[0], 1.0), Err(ScatterError::Batch(labels)));
         let row = BatchError::NotFinite { row: 1 };
-        assert_eq!(fit(&[1.0, 0.0, 0.0, f32::NAN], &[0, 0], 1.0), Err(WhiteningError::Batch(row)));
+        assert_eq!(fit(&[1.0, 0.0, 0.0, f32::NAN], &[0, 0], 1.0), Err(ScatterError::Batch(row)));
     }
 }

@@ -91,6 +91,7 @@ fn operator(node: &NodeProto, inputs: &[&Array]) -> Array {
             assert_eq!(setting(node, "mode").and_then(|a| a.s.as_deref()), Some(&b"edge"[..]));
             pad_edges(x, &inputs[1].values)
         }
+        "Slice" if inputs.len() == 5 => backwards(x, [1, 2, 3, 4].map(|i| &inputs[i].values[..])),
         "Slice" => slice(x, [1, 2, 3].map(|i| &inputs[i].values[..])),
         "Concat" => {
             assert_eq!(setting(node, "axis").and_then(|a| a.i), Some(0));
@@ -106,6 +107,10 @@ fn operator(node: &NodeProto, inputs: &[&Array]) -> Array {
             Array { sizes: x.sizes[1..].to_vec(), values: (0..row).map(mean).collect() }
         }
         "Gemm" => gemm(x, inputs[1], inputs[2]),
+        "MatMul" => {
+            let outputs = inputs[1].sizes[1];
+            gemm(x, inputs[1], &Array { sizes: vec![outputs], values: vec![0.0; outputs] })
+        }
         "Conv" => {
             assert_eq!(setting(node, "pads").expect("pads").ints, [1, 1, 1, 1]);
             conv(x, inputs[1])
@@ -187,6 +192,13 @@ fn slice(x: &Array, [starts, ends, axes]: [&[f64]; 3]) -> Array {
         first[axis as usize] = start as usize;
     }
     gather(x, sizes, |axis, at| first[axis] + at)
+}
+
+/// One axis from its last place to its first.
+fn backwards(x: &Array, [starts, ends, axes, steps]: [&[f64]; 4]) -> Array {
+    assert_eq!((starts, ends, steps), (&[-1.0][..], &[i64::MIN as f64][..], &[-1.0][..]));
+    let &[flipped] = axes else { panic!("{axes:?}") };
+    gather(x, x.sizes.clone(), |axis, at| if axis == flipped as usize { x.sizes[axis] - 1 - at } else { at })
 }
 
 fn transpose(x: &Array, perm: &[i64]) -> Array {

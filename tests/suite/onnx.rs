@@ -5,7 +5,7 @@ use std::fs;
 
 use nearfar::data::normalize::Normalization;
 use nearfar::data::{self, npy};
-use nearfar::model::{ModelCard, ModelFile};
+use nearfar::model::{JOINT, ModelCard, ModelFile};
 use nearfar::onnx::proto::{GraphProto, ModelProto, ValueInfoProto};
 use nearfar::onnx::{self, OPSET};
 use nearfar::views::Views;
@@ -58,6 +58,9 @@ fn drawn(architecture: &Architecture, views: usize) -> ModelFile {
         views: Views::new(views, [height, width, channels]).unwrap(),
         config: String::new(),
     };
+    let dim = architecture.dim();
+    let joint = (0..8 * dim * dim).map(|i| key.uniform(99, i as u32) as f32 - 0.5).collect();
+    tensors.push(Tensor { name: JOINT.into(), shape: vec![dim, 8 * dim], values: joint });
     let tensors = tensors.into_iter().map(|tensor: Tensor<f32>| (tensor.name.clone(), tensor)).collect();
     ModelFile { card, extra: Default::default(), tensors }
 }
@@ -91,6 +94,45 @@ fn every_layer_gives_what_the_network_gives() {
     compare(&Architecture::mlp(image(1, 1, 7), &[6, 5], 4).unwrap(), 4);
     compare(&Architecture::mlp(image(5, 4, 3), &[6], 4).unwrap(), 2);
     compare(&Architecture::cnn(image(9, 7, 1), &[4, 6], 2, 5).unwrap(), 3);
+}
+
+#[test]
+fn turned_views_are_part_of_the_graph() {
+    let input = InputShape { height: 5, width: 5, channels: 2 };
+    let (count, dim) = (3, 4);
+    let model = drawn(&Architecture::cnn(input, &[3], 1, dim).unwrap(), 8);
+    let graph = decode(&onnx::encode(&model).unwrap());
+    let key = Key::new(6, Stream::Init, 0);
+    let raw: Vec<f32> = (0..count * input.len()).map(|i| 3.0 * key.normals(0, i as u32)[0] as f32).collect();
+    let mut network = model.network(&Reference, count, false).unwrap();
+    let mut wide = vec![0.0; count * 8 * dim];
+    for view in 0..8 {
+        let mut seen = raw.clone();
+        for (from, to) in raw.chunks(50).zip(seen.chunks_mut(50)) {
+            model.card.views.show(view, from, to);
+        }
+        let mut normalized = vec![0.0; raw.len()];
+        model.card.normalization.apply(&seen, &mut normalized);
+        let of_view = network.infer(&normalized, count).unwrap();
+        for (row, wide) in of_view.chunks(dim).zip(wide.chunks_mut(8 * dim)) {
+            wide[view * dim..][..dim].copy_from_slice(row);
+        }
+    }
+    let joint = &model.tensors[JOINT].values;
+    let got =
+        run(&graph, Array { sizes: vec![count, 5, 5, 2], values: raw.iter().map(|&v| v.into()).collect() });
+    assert_eq!(got.sizes, [count, dim]);
+    for (got, wide) in got.values.chunks(dim).zip(wide.chunks(8 * dim)) {
+        let joined: Vec<f64> = joint
+            .chunks(8 * dim)
+            .map(|row| row.iter().zip(wide).map(|(w, x)| f64::from(*w) * f64::from(*x)).sum())
+            .collect();
+        let length = joined.iter().map(|v| v * v).sum::<f64>().sqrt();
+        assert!(
+            got.iter().zip(&joined).all(|(got, v)| (got - v / length).abs() < 1e-5),
+            "{got:?} {joined:?}"
+        );
+    }
 }
 
 #[test]
@@ -183,6 +225,10 @@ fn a_trained_run_is_exported_as_embed_uses_it() {
     for (name, toml) in [
         ("mlp", "[model]\nkind = \"mlp\"\nhidden = [32]\ndim = 8\n[train]\nsteps = 5\n"),
         ("cnn", "[model]\nkind = \"cnn\"\nchannels = [4, 8]\ndim = 8\n[train]\nsteps = 5\n"),
+        (
+            "turned",
+            "[model]\nviews = 8\nchannels = [4, 8]\ndim = 8\n[augment]\nsymmetry = 0.5\n[train]\nsteps = 5\n",
+        ),
     ] {
         fs::write(at.join("c.toml"), toml).unwrap();
         json(at, &["train", "--config", "c.toml", "--out", name]);

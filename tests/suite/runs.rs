@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use nearfar::config::LossKind;
+use nearfar::model::{JOINT, ModelFile};
 use nearfar_tests::folder::{assert_same, content};
 use tempfile::TempDir;
 
@@ -41,9 +42,17 @@ warmup = 5
 symmetry = 0.4
 ";
 
+/// Views that are turned.
+const TURNED: &str = "
+[augment]
+symmetry = 0.5
+";
+
 fn prepared() -> TempDir {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("c.toml"), SMALL).unwrap();
+    let turned = SMALL.replace("dim = 16", "dim = 16\nviews = 8");
+    fs::write(folder.path().join("t.toml"), format!("{turned}{TURNED}")).unwrap();
     fs::write(folder.path().join("m.toml"), format!("{SMALL}{REMEMBERING}")).unwrap();
     folder
 }
@@ -75,6 +84,36 @@ fn a_run_is_a_function_of_its_seed_and_of_nothing_else() {
     let reported = answer["test"]["recall"]["1"].as_f64().unwrap();
     // One is counted in f64, the other in f32, where a tie within rounding may fall otherwise.
     assert!((eval["recall"]["1"].as_f64().unwrap() - reported).abs() < 2e-3);
+}
+
+/// Eight views joined by a map that the run fits at its end and the model file brings along.
+#[test]
+fn turned_views_are_joined_by_what_the_model_file_has() {
+    let folder = prepared();
+    let at = folder.path();
+    let answer = json(at, &["train", "--config", "t.toml", "--out", "one", "--threads", "1"]);
+    json(at, &["train", "--config", "t.toml", "--out", "two", "--threads", "2"]);
+    assert_same(&at.join("one"), &at.join("two"));
+    json(at, &["embed", "--run", "one", "--data", "kana", "--out", "E.npy", "--labels-out", "L.npy"]);
+    let eval = json(at, &["eval", "--embeddings", "E.npy", "--labels", "L.npy"]);
+    let reported = answer["test"]["recall"]["1"].as_f64().unwrap();
+    assert!((eval["recall"]["1"].as_f64().unwrap() - reported).abs() < 2e-3);
+    let path = at.join("one/model.safetensors");
+    let model = ModelFile::load(&path).unwrap();
+    assert_eq!(model.tensors[JOINT].shape, [16, 8 * 16]);
+    for broken in ["gone", "short"] {
+        let mut tensors: Vec<_> = model.tensors.values().cloned().collect();
+        tensors.sort_by(|a, b| a.name.cmp(&b.name));
+        let joint = tensors.iter().position(|tensor| tensor.name == JOINT).unwrap();
+        if broken == "gone" {
+            tensors.remove(joint);
+        } else {
+            (tensors[joint].shape, tensors[joint].values) = (vec![16, 16], vec![0.5; 256]);
+        }
+        ModelFile::save(&path, &model.card, &[], &tensors).unwrap();
+        let said = nearfar(at, &["embed", "--run", "one", "--data", "kana", "--out", "F.npy"]);
+        assert!(!said.status.success() && String::from_utf8_lossy(&said.stderr).contains(JOINT), "{said:?}");
+    }
 }
 
 fn looks(run: &Path) -> Vec<nearfar::record::Look> {

@@ -149,7 +149,8 @@ fn table(rows: &Rows, pairs: &[Pair], calibration: &Calibration) -> (String, usi
 
 fn embed<B: Backend<f32>>(backend: &B, model: &ModelFile, samples: &Samples) -> Result<Vec<f32>> {
     let mut network = model.network(backend, quality::at_once(samples.size()), false)?;
-    quality::embed(backend, &mut network, &model.card.normalization, model.card.views, samples)
+    let (card, joint) = (&model.card, model.joint()?);
+    quality::embed(backend, &mut network, &card.normalization, card.views, joint.as_ref(), samples)
 }
 
 /// The pairs of a list of LFW, as verify reads them.

@@ -187,7 +187,7 @@ fn go<B: Backend<f32>>(
         neighbours: neighbours(backend, &embeddings, dim, &data.test)?,
     };
     let page = report::page(&story, &target(&story))?;
-    run.finish(&story.summary, &page, &card, &trainer.network().tensors(false)?)?;
+    run.finish(&story.summary, &page, &card, &trainer.model()?)?;
     Ok((story.summary, training))
 }
 

@@ -81,7 +81,8 @@ pub struct ModelConfig {
     pub channels: Vec<usize>,
     /// Convolutions in each of these blocks; the last one is pooled.
     pub depth: usize,
-    /// Views of a picture whose mean is its embedding outside training: 1, 5 or 9; 0 chooses by the size of pictures.
+    /// Views of a picture that its embedding is made of outside training: 1; 5 or 9, moved by a pixel, their mean; 8,
+    /// turned and mirrored, joined by a map that is fitted after training; 0 chooses by the size of pictures.
     pub views: usize,
     /// Shrinkage of the whitening within classes after training; 0 leaves the network as it was trained.
     pub whiten: f64,

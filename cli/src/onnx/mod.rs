@@ -6,17 +6,18 @@
 //! ```
 //! The normalisation of inputs is part of the graph; batch norms use their running statistics; `batch` is free. Images
 //! are turned to channels first before the first layer that needs it, as the operators want them. Several views of a
-//! picture are cut out of it here and go through the network as one larger batch. A sample that the network maps to the
+//! picture are made of it here and go through the network as one larger batch. A sample that the network maps to the
 //! origin has no direction: `embed` says so, this graph gives NaN.
 
 pub mod proto;
 
 use anyhow::{Context, Result, ensure};
+use nearfar_core::Discriminants;
 use nearfar_core::kernel::scalar::Reference;
 use nearfar_core::net::{Architecture, InputShape, LayerSpec, NORM_EPSILON, Tensor};
 use prost::Message;
 
-use crate::model::ModelFile;
+use crate::model::{JOINT, ModelFile};
 use crate::views::Views;
 use proto::{
     AttributeProto, DimensionProto, FLOAT, GraphProto, INT64, ModelProto, NodeProto, OperatorSetIdProto,
@@ -124,7 +125,10 @@ fn graph(model: &ModelFile) -> Result<GraphProto> {
         builder.rows(architecture.layers().len(), shape);
     }
     if views.count() > 1 {
-        builder.mean(architecture.layers().len(), views, architecture.dim());
+        match model.joint()? {
+            Some(joint) => builder.join(architecture.layers().len(), views, &joint),
+            None => builder.mean(architecture.layers().len(), views, architecture.dim()),
+        }
     }
     builder.finish("embedding");
     Ok(GraphProto {
@@ -180,6 +184,9 @@ impl Builder {
     /// All views of a batch, one batch after another: windows of pictures whose edges are repeated once.
     fn show(&mut self, views: Views, shape: InputShape) {
         let InputShape { height, width, .. } = shape;
+        if views.turned() {
+            return self.turn(views);
+        }
         self.integers("views.border", &[0, 1, 1, 0, 0, 1, 1, 0]);
         self.integers("views.axes", &[1, 2]);
         let edge = AttributeProto {
@@ -200,9 +207,56 @@ impl Builder {
             self.node(0, "Slice", &[&starts, &ends, "views.axes"], Vec::new());
             shown.push(self.at.clone());
         }
-        self.at = shown.remove(0);
-        let others: Vec<&str> = shown.iter().map(String::as_str).collect();
+        self.stack(shown);
+    }
+
+    /// As [`show`](Self::show): rows upside down, columns right to left, rows for columns.
+    fn turn(&mut self, views: Views) {
+        self.integers("views.last", &[-1]);
+        self.integers("views.before", &[i64::MIN]);
+        self.integers("views.rows", &[1]);
+        self.integers("views.columns", &[2]);
+        let picture = self.at.clone();
+        let mut shown = Vec::new();
+        for &[down, right, across] in views.turns() {
+            self.at.clone_from(&picture);
+            for (flip, axis) in [(down, "views.rows"), (right, "views.columns")] {
+                if flip {
+                    // From the last one on, backwards, to before the first.
+                    self.node(0, "Slice", &["views.last", "views.before", axis, "views.last"], Vec::new());
+                }
+            }
+            if across {
+                self.node(0, "Transpose", &[], vec![ints("perm", vec![0, 2, 1, 3])]);
+            }
+            shown.push(self.at.clone());
+        }
+        self.stack(shown);
+    }
+
+    /// Batches one after another.
+    fn stack(&mut self, mut batches: Vec<String>) {
+        self.at = batches.remove(0);
+        let others: Vec<&str> = batches.iter().map(String::as_str).collect();
         self.node(0, "Concat", &others, vec![int("axis", 0)]);
+    }
+
+    /// Of each sample what the map makes of its views' embeddings, side by side, as a unit vector.
+    fn join(&mut self, layer: usize, views: Views, joint: &Discriminants) {
+        let (count, dim) = (views.count(), joint.dim());
+        self.integers("views.apart", &[count as i64, -1, dim as i64]);
+        self.integers("views.together", &[-1, joint.inputs() as i64]);
+        self.node(layer, "Reshape", &["views.apart"], Vec::new());
+        self.node(layer, "Transpose", &[], vec![ints("perm", vec![1, 0, 2])]);
+        self.node(layer, "Reshape", &["views.together"], Vec::new());
+        // `[D, V D]`, here `[V D, D]`.
+        let weights = joint.weights();
+        let turned: Vec<f32> = (0..joint.inputs() * dim)
+            .map(|at| weights[at % dim * joint.inputs() + at / dim] as f32)
+            .collect();
+        self.floats(JOINT, &[joint.inputs(), dim], &turned);
+        self.node(layer, "MatMul", &[JOINT], Vec::new());
+        self.normalize(layer);
     }
 
     /// Of each sample the mean of its views' embeddings, as a unit vector again.
