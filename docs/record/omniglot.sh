@@ -1,16 +1,15 @@
 #!/usr/bin/env bash
-# Omniglot: one wide run, judged by three protocols.
-#     docs/record/2026-11-28-omniglot/run.sh OUT OMNIGLOT
+# Omniglot: one run, judged by three protocols.
+#     docs/record/omniglot.sh RUN.toml OUT OMNIGLOT
 set -euo pipefail
-[ $# = 2 ] || { echo "usage: run.sh OUT OMNIGLOT" >&2; exit 2; }
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-mkdir -p "$1"
-out=$(realpath "$1") omniglot=$(realpath "$2")
-cd "$here/../../.."
+[ $# = 3 ] || { echo "usage: omniglot.sh RUN.toml OUT OMNIGLOT" >&2; exit 2; }
+mkdir -p "$2"
+config=$(realpath "$1") out=$(realpath "$2") omniglot=$(realpath "$3")
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 nearfar=${NEARFAR:-${CARGO_TARGET_DIR:-target}/release/nearfar}
 [ -x "$nearfar" ] || cargo build --release --quiet -p nearfar
 
-"$nearfar" train --data "$omniglot" --config "$here/run.toml" --seed 0 --threads 1 --device cpu \
+"$nearfar" train --data "$omniglot" --config "$config" --seed 0 --threads 1 --device cpu \
     --out "$out/run" --json >"$out/run.json" 2>"$out/run.err"
 "$nearfar" embed --run "$out/run" --data "$omniglot" --part test --device cpu \
     --out "$out/E.npy" --labels-out "$out/L.npy" >/dev/null
