@@ -25,7 +25,7 @@ def worst(run, raw, wanted):
 
 
 print(f"onnxruntime {onnxruntime.__version__}")
-for run in ("mlp", "cnn", "vectors"):
+for run in ("mlp", "cnn", "turned", "vectors"):
     wanted = np.load(f"{run}.npy")
     raw = np.load("vectors.npz")["x"] if run == "vectors" else hiragana()
     most = worst(run, raw, wanted)
