@@ -96,6 +96,8 @@ impl Discriminants {
             let top = vector.iter().fold(0.0_f64, |top, v| if v.abs() > top.abs() { *v } else { top });
             row.iter_mut().zip(&vector).for_each(|(w, v)| *w = if top < 0.0 { -v } else { *v });
             solve_transposed(inputs, &scatter.factor, row);
+            // The factor is that of sums over the samples, not of means.
+            row.iter_mut().for_each(|w| *w *= Scalar::sqrt(count));
         }
         Ok(Some(Self { inputs, weights }))
     }
@@ -203,10 +205,9 @@ mod tests {
             let a = DMatrix::from_row_slice(dim, inputs, map.weights());
             let [within, between] = scatters(&x, &labels, inputs);
             let s = &within + DMatrix::identity(inputs, inputs) * (shrink * within.trace() / inputs as f64);
-            // The factor belongs to sums over the samples: A S Aᵀ is 1 / N times the identity.
-            let unit = &a * &s * a.transpose() * count as f64;
+            let unit = &a * &s * a.transpose();
             assert!((unit - DMatrix::identity(dim, dim)).abs().max() < 1e-9);
-            let kept = &a * &between * a.transpose() * count as f64;
+            let kept = &a * &between * a.transpose();
             let ratios: Vec<f64> = kept.diagonal().iter().copied().collect();
             assert!((&kept - DMatrix::from_diagonal(&kept.diagonal())).abs().max() < 1e-9 * ratios[0]);
             assert!(ratios.windows(2).all(|pair| pair[0] >= pair[1] - 1e-9), "{ratios:?}");
