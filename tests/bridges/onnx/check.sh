@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # The exported network in onnxruntime against `nearfar embed`: an MLP and two CNNs on kana, one of them with turned views,
-# and an MLP on vectors;
-# batches of 1, 7 and all, raw inputs. Stops at a difference above 1e-5.
+# and an MLP on vectors; batches of 1, 7 and all, raw inputs. Stops at a difference above 1e-5.
 #
 #     pip install onnxruntime numpy
 #     tests/bridges/onnx/check.sh [PYTHON]
