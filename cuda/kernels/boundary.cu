@@ -94,17 +94,24 @@ extern "C" __global__ void __launch_bounds__(POINTS)
     state[own] -= rate * u;
 }
 
-// sum[0] = the sum of all parameters, by one block: terms POINTS apart, joined by warps, then in order.
-extern "C" __global__ void __launch_bounds__(POINTS) boundary_sum(const float *state, double *sum, u32 len) {
+// Sum over a block of POINTS threads: by warps, then in order; right in the first thread.
+__device__ inline double block_sum(double own) {
     __shared__ double part[POINTS / 32];
-    double own = 0;
-    for (u32 i = threadIdx.x; i < len; i += POINTS) own += state[i];
     own = warp_sum(own);
     if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = own;
     __syncthreads();
-    if (threadIdx.x > 0) return;
     double all = 0;
-    for (u32 warp = 0; warp < POINTS / 32; ++warp) all += part[warp];
+    if (threadIdx.x == 0)
+        for (u32 warp = 0; warp < POINTS / 32; ++warp) all += part[warp];
+    return all;
+}
+
+// sum[0] = the sum of all parameters, by one block: terms POINTS apart.
+extern "C" __global__ void __launch_bounds__(POINTS) boundary_sum(const float *state, double *sum, u32 len) {
+    double own = 0;
+    for (u32 i = threadIdx.x; i < len; i += POINTS) own += state[i];
+    double all = block_sum(own);
+    if (threadIdx.x > 0) return;
     sum[0] = all;
 }
 
@@ -112,7 +119,6 @@ extern "C" __global__ void __launch_bounds__(POINTS) boundary_sum(const float *s
 extern "C" __global__ void __launch_bounds__(POINTS)
     boundary_divisor(const u32 *list, const uint4 *tuples, const float *distances, const float *state, float *divisor,
                      u32 len, u32 anchors, u32 classes, u32 images, float alpha, u32 reduction) {
-    __shared__ double part[POINTS / 32];
     Parts parts = {list, anchors, classes, images};
     double own = 0;
     for (u32 at = threadIdx.x; at < len; at += POINTS) {
@@ -121,12 +127,8 @@ extern "C" __global__ void __launch_bounds__(POINTS)
         float beta = parts.sum(state, tuple.x, NO_PART), near = distances[2 * at], far = distances[2 * at + 1];
         own += reduction == MEAN_ACTIVE ? (alpha + (near - beta) > 0) + (alpha - (far - beta) > 0) : 2;
     }
-    own = warp_sum(own);
-    if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = own;
-    __syncthreads();
+    double all = block_sum(own);
     if (threadIdx.x > 0) return;
-    double all = 0;
-    for (u32 warp = 0; warp < POINTS / 32; ++warp) all += part[warp];
     divisor[0] = reduction == MEAN_ACTIVE || reduction == MEAN ? (float)all : 1;
 }
 
