@@ -16,6 +16,7 @@ pub mod hot;
 pub mod look;
 mod memory;
 pub mod model;
+mod near;
 pub mod notes;
 mod number;
 pub mod onnx;

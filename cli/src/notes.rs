@@ -3,7 +3,7 @@
 use crate::config::Config;
 
 /// What each key means. Names that a value may have are those of the option of the same meaning.
-const NOTES: [(&str, &str); 55] = [
+const NOTES: [(&str, &str); 56] = [
     ("seed", "of every random number"),
     ("data.source", "kana, or a path"),
     ("data.validation", "share of the training classes held out for validation, where the data do not say"),
@@ -29,6 +29,7 @@ const NOTES: [(&str, &str); 55] = [
     ("model.whiten", "shrinkage of the whitening within classes after training; 0: none"),
     ("batch.classes", "classes in a batch; fewer where the data have fewer"),
     ("batch.per_class", "samples of each class, m"),
+    ("batch.near_classes", "classes of a batch that lie near each other, in groups of this many; 1: chance"),
     ("batch.small_classes", "what a class with fewer does: skip, take or error"),
     ("loss.kind", "contrastive, triplet, triplet-l2, margin, npair, quadruplet, lifted or multi-similarity"),
     ("loss.alpha", "margin"),

@@ -149,6 +149,13 @@ pub fn check_beside(config: &Config, mistakes: Vec<String>) -> Result<()> {
     errors.check(batch.classes.saturating_mul(batch.per_class) <= LARGEST_SIZE, || {
         format!("batch.classes x batch.per_class is above {LARGEST_SIZE}")
     });
+    errors.size("batch.near_classes", batch.near_classes, 1);
+    errors.check(batch.classes.is_multiple_of(batch.near_classes), || {
+        format!(
+            "batch.near_classes = {} does not divide batch.classes = {}: batches would cut groups",
+            batch.near_classes, batch.classes
+        )
+    });
     errors.size("memory.size", memory.size, 0);
     let seen = batch.classes.saturating_mul(batch.per_class).saturating_add(memory.size);
     errors.check(memory.size == 0 || seen.saturating_mul(model.dim) <= REMEMBERED_MAX, || {

@@ -46,7 +46,12 @@ impl Config {
                 views: 0,
                 whiten: 2.0,
             },
-            batch: BatchConfig { classes: 32, per_class: 5, small_classes: SmallClasses::Take },
+            batch: BatchConfig {
+                classes: 32,
+                per_class: 5,
+                small_classes: SmallClasses::Take,
+                near_classes: 1,
+            },
             loss: LossConfig {
                 kind: LossKind::Margin,
                 alpha: 0.2,

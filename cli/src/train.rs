@@ -14,6 +14,7 @@ use crate::data::feed::{Batch, Feed, Maker};
 use crate::data::normalize::Normalization;
 use crate::data::{DataSet, Samples};
 use crate::model::JOINT;
+use crate::near::NearClasses;
 use crate::record::Remembered;
 use crate::views::Views;
 use crate::{memory, plan, quality};
@@ -31,6 +32,8 @@ pub struct Trainer<'a, B: Backend<f32>> {
     /// What joins turned views, once it was fitted.
     joint: Option<Discriminants>,
     boundary: LearnedBoundary<'a, f32, B>,
+    /// Which classes meet, where the run file wants near ones together.
+    near: Option<NearClasses>,
     /// Embeddings of earlier batches, where the run file asks for some.
     memory: Option<Memory<'a, f32, B>>,
     batch: BatchState<B>,
@@ -44,6 +47,8 @@ struct BatchState<B: Backend<f32>> {
     /// What each sample is shown as, and behind them the same of the memory's rows, where the step used it.
     seen: Vec<u32>,
     inputs: Vec<f32>,
+    /// Embeddings, where the host looks at them.
+    rows: Vec<f32>,
     /// What the backend has of these.
     there: Option<kernel::Batch<B::Buffer, B::Indices>>,
     draws: B::Draws,
@@ -111,6 +116,7 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
                 anchors: Vec::new(),
                 seen: Vec::new(),
                 inputs: Vec::new(),
+                rows: Vec::new(),
                 there: None,
                 draws: B::Draws::default(),
                 observed: B::Draws::default(),
@@ -119,6 +125,7 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
                 objective: objective.clone(),
                 memory: None,
             },
+            near: NearClasses::new(batch.near_classes, samples.classes.len(), dim)?,
             objective,
             memory,
             backend,
@@ -126,6 +133,8 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
             feed: Feed::new(Maker {
                 samples: samples.clone(),
                 composer,
+                alike: batch.near_classes.max(1),
+                order: None,
                 augmentation: Augmentation::new(&config.augment, samples.shape)?,
                 mirror: config.data.mirror || samples.geometry().mirror,
                 normalization: Normalization::fit(samples)?,
@@ -140,7 +149,7 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
     /// One step of the method. `step` counts from 0; with the seed it alone decides every random number.
     pub fn step(&mut self, step: u32) -> Result<StepReport> {
         self.compose(step)?;
-        let Self { backend, batch, network, memory, boundary, .. } = self;
+        let Self { backend, batch, network, memory, boundary, near, .. } = self;
         let (anchors, dim) = (batch.samples.len(), network.architecture().dim());
         batch.memory = memory.as_ref().map(|memory| remembered(memory, step));
         let used = memory.as_mut().filter(|_| step >= self.config.memory.warmup);
@@ -157,6 +166,11 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
                 "the embedding has collapsed or diverged at step {step}: lower optimizer.rate (now {rate})"
             )
         })?;
+        if let Some(near) = near {
+            batch.rows.resize(anchors * dim, 0.0);
+            backend.download(embeddings, &mut batch.rows)?;
+            near.see(&batch.seen[..anchors], &batch.rows)?;
+        }
         if let Some(memory) = used {
             embeddings = memory.join(embeddings, anchors)?;
         }
@@ -194,7 +208,19 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
 
     /// Takes batch number `step`: augmented and normalised inputs, labels and anchors.
     fn compose(&mut self, step: u32) -> Result<()> {
-        let Batch { samples, labels, shown, inputs } = self.feed.batch(step, self.config.train.steps)?;
+        let mut end = self.config.train.steps;
+        if let Some(near) = &mut self.near {
+            let composer = &self.feed.maker().composer;
+            let batches = composer.pass() as u32;
+            let pass = step / batches;
+            if step.is_multiple_of(batches) {
+                let order = near.arrange(composer, pass, self.config.seed);
+                self.feed.follow(order);
+            }
+            // What the next pass is like shows at its beginning.
+            end = end.min((pass + 1).saturating_mul(batches));
+        }
+        let Batch { samples, labels, shown, inputs } = self.feed.batch(step, end)?;
         self.batch.anchors.clear();
         self.batch.anchors.extend(labels.iter().copied().zip(samples.iter().copied()));
         (self.batch.samples, self.batch.seen, self.batch.inputs) = (samples, shown, inputs);
@@ -333,6 +359,7 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
         let mut tensors = self.network.tensors(true)?;
         let values = self.boundary.download()?.state();
         tensors.push(Tensor { name: BOUNDARY.into(), shape: vec![values.len()], values });
+        tensors.extend(self.near.iter().flat_map(NearClasses::tensors));
         if let Some(memory) = &self.memory {
             tensors.extend(memory::tensors(memory, self.network.architecture().dim())?);
         }
@@ -344,6 +371,10 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
         let boundary = find(BOUNDARY).context("the state has no boundary")?;
         if !self.boundary.restore(&boundary.values)? {
             bail!("the state's boundary is of another size than this run's");
+        }
+        if let Some(near) = &mut self.near {
+            let order = near.restore(&self.feed.maker().composer, &mut find)?;
+            self.feed.follow(order);
         }
         if let Some(memory) = &mut self.memory {
             memory::restore(memory, &mut find)?;

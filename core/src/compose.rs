@@ -41,6 +41,8 @@ pub enum SmallClass {
 pub struct Composer {
     /// Samples of each class that takes part.
     members: Vec<Vec<u32>>,
+    /// Label of each, rising.
+    labels: Vec<u32>,
     classes: usize,
     per_class: usize,
     seed: u64,
@@ -73,7 +75,11 @@ impl Composer {
         {
             return Err(ComposeError::SmallClass { class, samples: members[class].len(), per_class });
         }
-        members.retain(|class| !class.is_empty() && (small != SmallClass::Skip || !is_small(class)));
+        let takes_part =
+            |class: &Vec<u32>| !class.is_empty() && (small != SmallClass::Skip || !is_small(class));
+        let labels =
+            (0..).zip(&members).filter(|(_, class)| takes_part(class)).map(|(label, _)| label).collect();
+        members.retain(takes_part);
         if members.len() < 2 {
             return Err(ComposeError::Classes(members.len()));
         }
@@ -81,7 +87,7 @@ impl Composer {
             return Err(ComposeError::Singletons);
         }
         let classes = classes.min(members.len());
-        Ok(Self { members, classes, per_class, seed })
+        Ok(Self { members, labels, classes, per_class, seed })
     }
 
     /// Largest number of samples in a batch.
@@ -91,7 +97,8 @@ impl Composer {
     }
 
     /// Batches of one pass over the classes.
-    fn pass(&self) -> usize {
+    #[must_use]
+    pub fn pass(&self) -> usize {
         self.members.len().div_ceil(self.classes)
     }
 
@@ -102,14 +109,38 @@ impl Composer {
         self.pass() * parts
     }
 
+    /// The classes that take part, as pass number `pass` takes them.
+    #[must_use]
+    pub fn order(&self, pass: u32) -> Vec<u32> {
+        let mut order = self.labels.clone();
+        shuffle(&mut order, Key::new(self.seed, Stream::Classes, pass), 0);
+        order
+    }
+
     /// Puts the samples of batch number `step` into `batch`, class after class.
     pub fn batch(&self, step: u32, batch: &mut Vec<u32>) {
+        self.batch_in(&self.order(step / self.pass() as u32), step, batch);
+    }
+
+    /// As [`batch`](Self::batch), in a pass that takes its classes in an order of the caller: that of
+    /// [`order`](Self::order) in another arrangement, or it panics.
+    ///
+    /// ```
+    /// use nearfar_core::{Composer, SmallClass};
+    /// let labels = [0, 0, 1, 1, 2, 2, 3, 3];
+    /// let composer = Composer::new(&labels, 2, 2, SmallClass::Take, 7)?;
+    /// let mut batch = Vec::new();
+    /// composer.batch_in(&[3, 1, 2, 0], 0, &mut batch);
+    /// batch.sort_unstable();
+    /// assert_eq!(batch, [2, 3, 6, 7]); // of classes 3 and 1
+    /// # Ok::<(), nearfar_core::ComposeError>(())
+    /// ```
+    pub fn batch_in(&self, order: &[u32], step: u32, batch: &mut Vec<u32>) {
+        assert_eq!(order.len(), self.labels.len(), "classes that take part");
         let (pass, place) = (step / self.pass() as u32, step as usize % self.pass());
-        let mut order: Vec<u32> = (0..self.members.len() as u32).collect();
-        shuffle(&mut order, Key::new(self.seed, Stream::Classes, pass), 0);
         batch.clear();
         for at in place * self.classes..(place + 1) * self.classes {
-            let class = order[at % order.len()] as usize;
+            let class = self.labels.binary_search(&order[at % order.len()]).expect("a class that takes part");
             // A class that fills up the last batch was in this pass already: it takes a part of a round of its own.
             let extra = at >= order.len();
             self.part(class, pass, extra, batch);
@@ -229,11 +260,32 @@ mod tests {
     }
 
     #[test]
+    fn an_order_of_the_caller_decides_which_classes_meet() {
+        let labels = labels(&[6, 3, 6, 6]);
+        let composer = Composer::new(&labels, 2, 3, SmallClass::Take, 3).unwrap();
+        let (mut batch, mut given) = (Vec::new(), Vec::new());
+        for step in 0..8 {
+            let order = composer.order(step / 2);
+            composer.batch(step, &mut batch);
+            composer.batch_in(&order, step, &mut given);
+            assert_eq!(batch, given);
+            // Backwards, the pass's other batch has these classes.
+            composer.batch_in(&order.into_iter().rev().collect::<Vec<_>>(), step ^ 1, &mut given);
+            batch.sort_unstable();
+            given.sort_unstable();
+            assert_eq!(batch, given);
+        }
+    }
+
+    #[test]
     fn classes_that_are_too_small_follow_the_policy() {
         let labels = labels(&[5, 1, 5]);
         let make = |small| Composer::new(&labels, 3, 2, small, 0);
         assert_eq!(make(SmallClass::Take).unwrap().members.len(), 3);
         assert_eq!(make(SmallClass::Skip).unwrap().members.len(), 2);
+        let mut order = make(SmallClass::Skip).unwrap().order(3);
+        order.sort_unstable();
+        assert_eq!(order, [0, 2]);
         let refused = ComposeError::SmallClass { class: 1, samples: 1, per_class: 2 };
         assert_eq!(make(SmallClass::Refuse).unwrap_err(), refused);
     }

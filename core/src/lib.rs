@@ -8,8 +8,8 @@
 //! 2. weights and draws of negatives: [`Weighting`], [`Sampler`], [`Row`];
 //! 3. losses: [`Margin`] with its [`Boundary`], and its neighbours ([`Loss`]), joined to an [`Objective`];
 //! 4. what is learned from ordered numbers: [`isotonic`] regression;
-//! 5. batches over a whole network: the seam [`kernel::Backend`], [`net::Network`], [`Composer`], and [`Memory`] of
-//!    batches past; over another framework's network: [`batch_loss`];
+//! 5. batches over a whole network: the seam [`kernel::Backend`], [`net::Network`], [`Composer`], [`ClassMeans`] and
+//!    [`Memory`] of batches past; over another framework's network: [`batch_loss`];
 //! 6. after training: [`Whitening`] within classes;
 //! 7. quality: [`metric`].
 //!
@@ -26,6 +26,8 @@ mod batch;
 mod batch_loss;
 #[cfg(feature = "alloc")]
 mod boundary;
+#[cfg(feature = "alloc")]
+mod class_means;
 #[cfg(feature = "alloc")]
 mod compose;
 mod density;
@@ -60,6 +62,8 @@ pub use batch::{BatchError, Embeddings, Row, Triplet, UNIT_TOLERANCE};
 pub use batch_loss::{BatchLoss, batch_loss};
 #[cfg(feature = "alloc")]
 pub use boundary::{Boundary, BoundaryFit, BoundaryShape, BoundaryStep, Kink, Penalty, exact_boundary};
+#[cfg(feature = "alloc")]
+pub use class_means::ClassMeans;
 #[cfg(feature = "alloc")]
 pub use compose::{ComposeError, Composer, SmallClass};
 pub use density::{Density, DensityError, effective_dimension, fitted_dimension};

@@ -42,6 +42,13 @@ warmup = 5
 symmetry = 0.4
 ";
 
+/// Classes of a batch that lie near each other. Looks, and what is saved with them, fall in the middle of passes: there
+/// are nine batches in one.
+const NEAR: &str = "
+[augment]
+symmetry = 0.4
+";
+
 /// Views that are turned.
 const TURNED: &str = "
 [augment]
@@ -54,6 +61,9 @@ fn prepared() -> TempDir {
     let turned = SMALL.replace("dim = 16", "dim = 16\nviews = 8");
     fs::write(folder.path().join("t.toml"), format!("{turned}{TURNED}")).unwrap();
     fs::write(folder.path().join("m.toml"), format!("{SMALL}{REMEMBERING}")).unwrap();
+    let near =
+        SMALL.replace("per_class = 4", "per_class = 4\nnear_classes = 4").replace("every = 6", "every = 4");
+    fs::write(folder.path().join("n.toml"), format!("{near}{NEAR}")).unwrap();
     folder
 }
 
@@ -161,6 +171,23 @@ fn a_run_with_a_memory_is_a_function_of_its_seed_too() {
 }
 
 #[test]
+fn a_run_with_near_classes_is_a_function_of_its_seed_too() {
+    let folder = prepared();
+    let at = folder.path();
+    json(at, &["train", "--config", "n.toml", "--out", "one", "--threads", "1"]);
+    json(at, &["train", "--config", "n.toml", "--out", "two", "--threads", "2"]);
+    assert_same(&at.join("one"), &at.join("two"));
+    // Groups of one are no groups: the run is that of chance, whose first pass already has other batches.
+    let config = fs::read_to_string(at.join("n.toml")).unwrap();
+    for (name, near) in [("chance.toml", ""), ("alone.toml", "near_classes = 1\n")] {
+        fs::write(at.join(name), config.replace("near_classes = 4\n", near)).unwrap();
+        json(at, &["train", "--config", name, "--out", &name.replace(".toml", "")]);
+    }
+    assert_same(&at.join("chance"), &at.join("alone"));
+    assert_ne!(looks(&at.join("one"))[0].loss, looks(&at.join("alone"))[0].loss);
+}
+
+#[test]
 fn a_run_that_is_killed_goes_on_to_the_same_bytes() {
     killed_and_taken_up("c.toml");
 }
@@ -168,6 +195,11 @@ fn a_run_that_is_killed_goes_on_to_the_same_bytes() {
 #[test]
 fn a_run_with_a_memory_that_is_killed_goes_on_to_the_same_bytes() {
     killed_and_taken_up("m.toml");
+}
+
+#[test]
+fn a_run_with_near_classes_that_is_killed_goes_on_to_the_same_bytes() {
+    killed_and_taken_up("n.toml");
 }
 
 fn killed_and_taken_up(config: &str) {

@@ -98,6 +98,9 @@ pub struct BatchConfig {
     pub per_class: usize,
     /// What a class with fewer than `per_class` samples does.
     pub small_classes: SmallClasses,
+    /// Classes of a batch come in groups of this many that lie near each other by the mean of their embeddings, and a group
+    /// is turned alike; 1 leaves to chance which classes meet.
+    pub near_classes: usize,
 }
 
 /// The loss.

@@ -146,11 +146,18 @@ impl Augmentation {
         }
     }
 
-    /// What a class is shown as in the batch of `key`: a number for it and each of its eight symmetries. Turned, it is
-    /// another class than it was; within a batch, shown alike, it is one class all the same.
+    /// What a class, turned as `leader` is, is shown as in the batch of `key`: a number for it and each of its eight
+    /// symmetries. Turned, it is another class than it was; within a batch, shown alike, it is one class all the same.
     #[must_use]
-    pub fn shown_as(&self, key: Key, class: u32) -> u32 {
-        class * SYMMETRIES.len() as u32 + self.symmetry_of(key, class) as u32
+    pub fn shown_as(&self, key: Key, class: u32, leader: u32) -> u32 {
+        class * SYMMETRIES.len() as u32 + self.symmetry_of(key, leader) as u32
+    }
+
+    /// The class that is shown as this number, if it is neither turned nor mirrored.
+    #[must_use]
+    pub const fn plain(shown: u32) -> Option<u32> {
+        let eight = SYMMETRIES.len() as u32;
+        if shown.is_multiple_of(eight) { Some(shown / eight) } else { None }
     }
 
     /// How the samples of a class are turned or mirrored in the batch of `key`: which of the [`SYMMETRIES`].

@@ -25,6 +25,10 @@ pub struct Maker {
     pub samples: Samples,
     /// Which of them are in which batch.
     pub composer: Composer,
+    /// Classes that follow each other in a batch and are turned alike, 1 at least: a group of those that look alike.
+    pub alike: usize,
+    /// How the pass at hand takes its classes, where that is not left to chance.
+    pub order: Option<Vec<u32>>,
     /// How they vary.
     pub augmentation: Augmentation,
     /// Whether half of them are mirrored.
@@ -58,39 +62,56 @@ impl Maker {
     /// The same, given up where `stop` is set: then an error that nobody sees.
     fn batch_unless(&self, step: u32, stop: &AtomicBool) -> Result<Batch> {
         let mut batch = Batch::default();
-        self.composer.batch(step, &mut batch.samples);
+        match &self.order {
+            None => self.composer.batch(step, &mut batch.samples),
+            Some(order) => self.composer.batch_in(order, step, &mut batch.samples),
+        }
         let class = |&sample: &u32| self.samples.labels[sample as usize];
         batch.labels.extend(batch.samples.iter().map(class));
         let size = self.samples.size();
         batch.inputs.resize(batch.samples.len() * size, 0.0);
         let key = Key::new(self.seed, Stream::Augment, step);
-        batch.shown.extend(batch.labels.iter().map(|&class| self.augmentation.shown_as(key, class)));
-        let places =
-            (0..).zip(batch.samples.iter().zip(&batch.labels)).zip(batch.inputs.chunks_exact_mut(size));
+        let leaders = leaders(&batch.labels, self.alike);
+        let turned = |(&class, &leader): (&u32, &u32)| self.augmentation.shown_as(key, class, leader);
+        batch.shown.extend(batch.labels.iter().zip(&leaders).map(turned));
+        let places = (0..).zip(batch.samples.iter().zip(&leaders)).zip(batch.inputs.chunks_exact_mut(size));
         let in_memory = !self.samples.values().is_empty();
         let few = in_memory && batch.samples.len() * size < WORTH_THREADS;
         let workers = if few { 1 } else { self.samples.workers };
-        parallel::for_each(workers, places, |((place, (&sample, &class)), input)| {
+        parallel::for_each(workers, places, |((place, (&sample, &leader)), input)| {
             ensure!(!stop.load(Ordering::Relaxed), "batch {step} is not wanted any more");
-            self.input(key, [place, class], sample, input)
+            self.input(key, [place, leader], sample, input)
         })?;
         Ok(batch)
     }
 
-    /// The input of one sample at a place of a batch.
-    fn input(&self, key: Key, [place, class]: [u32; 2], sample: u32, input: &mut [f32]) -> Result<()> {
+    /// The input of one sample at a place of a batch, turned as the class `leader` is.
+    fn input(&self, key: Key, [place, leader]: [u32; 2], sample: u32, input: &mut [f32]) -> Result<()> {
         let stored = self.samples.stored(sample as usize)?;
         let (frame, shape) = (self.samples.frame(), self.samples.shape);
         let mut varied = vec![0.0; input.len()];
         if frame == shape && !self.mirror {
-            self.augmentation.apply(key, [place, class], &stored, &mut varied);
+            self.augmentation.apply(key, [place, leader], &stored, &mut varied);
         } else {
             view::random(frame, shape, self.mirror, key, place).show(&stored, input);
-            self.augmentation.apply(key, [place, class], input, &mut varied);
+            self.augmentation.apply(key, [place, leader], input, &mut varied);
         }
         self.normalization.apply(&varied, input);
         Ok(())
     }
+}
+
+/// For each sample the class whose turn it takes: of each `size` classes that follow each other, the first.
+fn leaders(labels: &[u32], size: usize) -> Vec<u32> {
+    let mut leaders = Vec::with_capacity(labels.len());
+    let mut leader = 0;
+    for (at, class) in labels.chunk_by(|a, b| a == b).enumerate() {
+        if at.is_multiple_of(size) {
+            leader = class[0];
+        }
+        leaders.resize(leaders.len() + class.len(), leader);
+    }
+    leaders
 }
 
 /// Batches in the order of their steps, made ahead of time.
@@ -122,6 +143,12 @@ impl Feed {
     #[must_use]
     pub fn maker(&self) -> &Maker {
         &self.maker
+    }
+
+    /// From now on batches take their classes in this order, see [`Composer::batch_in`]; what was made ahead is dropped.
+    pub fn follow(&mut self, order: Vec<u32>) {
+        self.running = None;
+        Arc::make_mut(&mut self.maker).order = Some(order);
     }
 
     /// Batch number `step`; the one after it, and so on until before `end`, are made meanwhile.

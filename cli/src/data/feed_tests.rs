@@ -6,7 +6,7 @@ use image::{Rgb, RgbImage};
 use nearfar_core::SmallClass;
 
 use super::*;
-use crate::config::{Config, DataConfig};
+use crate::config::{AugmentConfig, Config, DataConfig};
 use crate::data::{self, DataSet, Geometry, Reading};
 use crate::recipe::Recipe;
 use crate::write::replace_file;
@@ -38,6 +38,8 @@ fn maker(samples: &Samples) -> Maker {
     Maker {
         samples: samples.clone(),
         composer: Composer::new(&samples.labels, 2, 3, SmallClass::Take, 5).unwrap(),
+        alike: 1,
+        order: None,
         augmentation: Augmentation::new(&Config::recipe(Recipe::Best).augment, samples.shape).unwrap(),
         mirror: true,
         normalization: Normalization::fit(samples).unwrap(),
@@ -126,4 +128,32 @@ fn without_a_size_pictures_of_different_sizes_are_refused_with_advice() {
     assert!(format!("{error:#}").contains("data.crop is 9, but pictures are 8 x 8"), "{error:#}");
     let error = data::load_as("kana", &config, &reading).unwrap_err();
     assert!(error.to_string().contains("no set of pictures in files"), "{error:#}");
+}
+
+#[test]
+fn a_group_of_classes_is_turned_alike_and_follows_the_order_given() {
+    let labels: Vec<i64> = (0..12).flat_map(|class| [class; 3]).collect();
+    let samples = Samples::new([3, 3, 1], (0..36 * 9).map(|value| value as f32).collect(), labels).unwrap();
+    let mut maker = maker(&samples);
+    let augment = AugmentConfig { symmetry: 0.7, ..Config::recipe(Recipe::Best).augment };
+    maker.augmentation = Augmentation::new(&augment, samples.shape).unwrap();
+    maker.composer = Composer::new(&samples.labels, 6, 3, SmallClass::Take, 5).unwrap();
+    (maker.alike, maker.mirror) = (3, false);
+    let mut feed = Feed::new(maker);
+    let turns = |batch: &Batch| -> Vec<u32> { batch.shown.iter().map(|shown| shown % 8).collect() };
+    let mut between = 0;
+    for step in 0..20 {
+        let order: Vec<u32> = (0..12).map(|at| (at * 5 + step) % 12).collect();
+        feed.follow(order.clone());
+        let batch = feed.batch(step, 99).unwrap();
+        let place = step as usize % 2 * 6;
+        let wanted: Vec<u32> = order[place..place + 6].iter().flat_map(|&class| [class; 3]).collect();
+        assert_eq!(batch.labels, wanted);
+        assert!(batch.shown.iter().zip(&wanted).all(|(shown, class)| shown / 8 == *class));
+        let turns = turns(&batch);
+        assert!(turns.chunks(9).all(|group| group.iter().all(|turn| *turn == group[0])), "{turns:?}");
+        between += usize::from(turns[0] != turns[9]);
+    }
+    // Two groups are turned alike with chance 0.3² + 2 x 0.3 x 0.7 / 8 + 0.7² / 8 = 0.2; all of 20: never.
+    assert!(between > 0);
 }
