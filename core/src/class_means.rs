@@ -136,28 +136,18 @@ mod tests {
             let mut found: Vec<Vec<u32>> = grouped.chunks(size).map(<[u32]>::to_vec).collect();
             found.iter_mut().for_each(|group| group.sort_unstable());
             // One after the other, by a sort of all that are left.
-            let mut left = order;
-            let mut wanted = Vec::new();
+            let mean = |class: u32| means.values[class as usize * dim..][..dim].iter().map(|&v| f64::from(v));
+            let (mut left, mut wanted) = (order, Vec::new());
             while !left.is_empty() {
                 let first = left.remove(0);
-                let cosine = |&class: &u32| {
-                    (0..dim)
-                        .map(|i| {
-                            let [a, b] =
-                                [first, class].map(|c| f64::from(means.values[c as usize * dim + i]));
-                            a * b
-                        })
-                        .sum::<f64>()
-                };
-                left.sort_by(|a, b| cosine(b).total_cmp(&cosine(a)));
-                let mut group: Vec<u32> = left.drain(..(size - 1).min(left.len())).collect();
-                group.push(first);
-                group.sort_unstable();
-                wanted.push(group);
-                // Those that are left ask in the order given.
-                let mut order: Vec<u32> = (0..count as u32).collect();
-                shuffle(&mut order, key(1), 0);
-                left.sort_by_key(|class| order.iter().position(|other| other == class));
+                let cosine = |class: u32| mean(first).zip(mean(class)).map(|(a, b)| a * b).sum::<f64>();
+                let mut near = left.clone();
+                near.sort_by(|&a, &b| cosine(b).total_cmp(&cosine(a)));
+                near.truncate(size - 1);
+                left.retain(|class| !near.contains(class));
+                near.push(first);
+                near.sort_unstable();
+                wanted.push(near);
             }
             if count % size > 0 {
                 assert_eq!(found.last(), wanted.last(), "what is left over comes last");
