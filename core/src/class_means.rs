@@ -7,6 +7,7 @@
 
 use alloc::vec::Vec;
 
+use crate::Scalar;
 use crate::batch::Embeddings;
 use crate::distance::dot;
 use crate::rng::{Key, shuffle};
@@ -63,7 +64,7 @@ impl ClassMeans {
         for row in embeddings.rows() {
             sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
         }
-        let length = libm::sqrtf(dot(&sum, &sum));
+        let length = Scalar::sqrt(dot(&sum, &sum));
         if length > 0.0 && length.is_finite() {
             let mean = &mut self.values[class as usize * self.dim..][..self.dim];
             mean.iter_mut().zip(&sum).for_each(|(mean, sum)| *mean = sum / length);
