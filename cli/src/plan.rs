@@ -150,7 +150,8 @@ pub fn check_beside(config: &Config, mistakes: Vec<String>) -> Result<()> {
         format!("batch.classes x batch.per_class is above {LARGEST_SIZE}")
     });
     errors.size("batch.near_classes", batch.near_classes, 1);
-    errors.check(batch.classes.is_multiple_of(batch.near_classes), || {
+    let groups = batch.near_classes == 0 || batch.classes.is_multiple_of(batch.near_classes);
+    errors.check(groups, || {
         format!(
             "batch.near_classes = {} does not divide batch.classes = {}: batches would cut groups",
             batch.near_classes, batch.classes
@@ -349,6 +350,19 @@ mod tests {
         assert_eq!(mistake(3, 2), "");
         assert!(mistake(3, 0).contains("model.depth = 0 is not within 1"));
         assert!(mistake(3, 17).contains("model.channels x model.depth is above 50 layers"));
+    }
+
+    #[test]
+    fn groups_of_near_classes_fill_a_batch() {
+        let mistake = |near_classes| {
+            let mut config = Config::recipe(Recipe::Best);
+            config.batch.near_classes = near_classes;
+            check(&config).map_or_else(|error| error.to_string(), |()| String::new())
+        };
+        assert_eq!((mistake(1), mistake(8), mistake(32)), Default::default());
+        assert!(mistake(0).contains("1 mistake: batch.near_classes = 0 is not within 1"));
+        assert!(mistake(5).contains("batch.near_classes = 5 does not divide batch.classes = 32"));
+        assert!(mistake(64).contains("does not divide"));
     }
 
     #[test]
