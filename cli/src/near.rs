@@ -17,13 +17,11 @@ const ORDER: &str = "classes.order";
 /// Labels up to here are exact in a tensor of f32.
 const EXACT: usize = 1 << 24;
 
-/// Where the classes lie, and how the pass at hand takes them.
+/// Where the classes lie, and how many of them make a group.
 pub(crate) struct NearClasses {
     size: usize,
     dim: usize,
     means: ClassMeans,
-    /// Empty before the first pass.
-    order: Vec<u32>,
 }
 
 impl NearClasses {
@@ -36,14 +34,12 @@ impl NearClasses {
             classes <= EXACT,
             "batch.near_classes takes {EXACT} classes at most, not {classes}: set it to 1"
         );
-        Ok(Some(Self { size, dim, means: ClassMeans::new(classes, dim), order: Vec::new() }))
+        Ok(Some(Self { size, dim, means: ClassMeans::new(classes, dim) }))
     }
 
     /// The order of pass number `pass`, which begins.
-    pub(crate) fn arrange(&mut self, composer: &Composer, pass: u32, seed: u64) -> Vec<u32> {
-        let key = Key::new(seed, Stream::Classes, pass);
-        self.order = self.means.side_by_side(&composer.order(pass), self.size, key);
-        self.order.clone()
+    pub(crate) fn arrange(&self, composer: &Composer, pass: u32, seed: u64) -> Vec<u32> {
+        self.means.side_by_side(&composer.order(pass), self.size, Key::new(seed, Stream::Classes, pass))
     }
 
     /// Takes note of a batch: what each sample is shown as, class after class, and its embedding.
@@ -59,10 +55,10 @@ impl NearClasses {
         Ok(())
     }
 
-    /// Both as tensors, `[K, D]` and `[K]`.
-    pub(crate) fn tensors(&self) -> [Tensor<f32>; 2] {
+    /// The means and the order of the pass at hand as tensors, `[K, D]` and `[K]`.
+    pub(crate) fn tensors(&self, order: &[u32]) -> [Tensor<f32>; 2] {
         let means = self.means.values();
-        let order: Vec<f32> = self.order.iter().map(|&class| class as f32).collect();
+        let order: Vec<f32> = order.iter().map(|&class| class as f32).collect();
         [
             Tensor {
                 name: MEANS.into(),
@@ -73,7 +69,7 @@ impl NearClasses {
         ]
     }
 
-    /// Sets what [`tensors`](Self::tensors) gave, for batches of `composer`; the order of the pass.
+    /// Sets the means that [`tensors`](Self::tensors) gave, and returns the order, for batches of `composer`.
     ///
     /// Errors: a tensor is missing, or of other classes.
     pub(crate) fn restore<'t>(
@@ -92,7 +88,6 @@ impl NearClasses {
         wanted.sort_unstable();
         ensure!(given == wanted, "the state's {ORDER} is of other classes than this run's");
         ensure!(self.means.restore(means), "the state's {MEANS} is of another size than this run's");
-        self.order.clone_from(&order);
         Ok(order)
     }
 }
@@ -119,7 +114,7 @@ mod tests {
 
     #[test]
     fn near_classes_stand_side_by_side() {
-        let mut near = seen();
+        let near = seen();
         for pass in 0..20 {
             for pair in near.arrange(&composer(), pass, 5).chunks(2) {
                 assert_eq!(pair[0] + pair[1], 3, "{pair:?} of pass {pass}");
@@ -142,16 +137,16 @@ mod tests {
 
     #[test]
     fn a_state_is_taken_up_or_refused() {
-        let mut near = seen();
+        let near = seen();
         let order = near.arrange(&composer(), 0, 5);
-        let saved = near.tensors();
+        let saved = near.tensors(&order);
         let restore = |saved: &[Tensor<f32>], classes| {
             let mut again = NearClasses::new(2, classes, 2).unwrap().unwrap();
             let order = again.restore(&composer(), |name| saved.iter().find(|tensor| tensor.name == name))?;
             Ok::<_, anyhow::Error>((again, order))
         };
         let (again, found) = restore(&saved, 4).unwrap();
-        assert_eq!((again.means, again.order, found), (near.means, order.clone(), order));
+        assert_eq!((again.means, found), (near.means, order));
         let refused = |saved: &[Tensor<f32>], classes| restore(saved, classes).err().unwrap().to_string();
         assert!(refused(&saved[..1], 4).contains("no classes.order"));
         assert!(refused(&saved, 5).contains("classes.means is of another size"));

@@ -209,7 +209,7 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
     /// Takes batch number `step`: augmented and normalised inputs, labels and anchors.
     fn compose(&mut self, step: u32) -> Result<()> {
         let mut end = self.config.train.steps;
-        if let Some(near) = &mut self.near {
+        if let Some(near) = &self.near {
             let composer = &self.feed.maker().composer;
             let batches = composer.pass() as u32;
             let pass = step / batches;
@@ -359,7 +359,9 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
         let mut tensors = self.network.tensors(true)?;
         let values = self.boundary.download()?.state();
         tensors.push(Tensor { name: BOUNDARY.into(), shape: vec![values.len()], values });
-        tensors.extend(self.near.iter().flat_map(NearClasses::tensors));
+        if let Some(near) = &self.near {
+            tensors.extend(near.tensors(self.feed.maker().order.as_deref().unwrap_or_default()));
+        }
         if let Some(memory) = &self.memory {
             tensors.extend(memory::tensors(memory, self.network.architecture().dim())?);
         }

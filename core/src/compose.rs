@@ -1,6 +1,7 @@
 //! Batches: some classes, `m` samples of each, so that every sample finds positives in its batch.
 //!
-//! A batch is a pure function of the seed and its number: a run that is taken up again needs no state.
+//! A batch is a pure function of the seed and its number, and of the order of classes where the caller has one: a run
+//! that is taken up again needs no other state.
 
 use alloc::vec::Vec;
 use core::fmt;

@@ -42,14 +42,7 @@ warmup = 5
 symmetry = 0.4
 ";
 
-/// Classes of a batch that lie near each other. Looks, and what is saved with them, fall in the middle of passes: there
-/// are nine batches in one.
-const NEAR: &str = "
-[augment]
-symmetry = 0.4
-";
-
-/// Views that are turned.
+/// Classes that are turned.
 const TURNED: &str = "
 [augment]
 symmetry = 0.5
@@ -61,9 +54,10 @@ fn prepared() -> TempDir {
     let turned = SMALL.replace("dim = 16", "dim = 16\nviews = 8");
     fs::write(folder.path().join("t.toml"), format!("{turned}{TURNED}")).unwrap();
     fs::write(folder.path().join("m.toml"), format!("{SMALL}{REMEMBERING}")).unwrap();
+    // Looks, and what is saved with them, fall in the middle of passes: there are nine batches in one.
     let near =
         SMALL.replace("per_class = 4", "per_class = 4\nnear_classes = 4").replace("every = 6", "every = 4");
-    fs::write(folder.path().join("n.toml"), format!("{near}{NEAR}")).unwrap();
+    fs::write(folder.path().join("n.toml"), format!("{near}{TURNED}")).unwrap();
     folder
 }
 
