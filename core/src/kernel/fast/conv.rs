@@ -21,7 +21,7 @@ const FEW: usize = 4;
 const JOINED: usize = 1 << 13;
 
 /// Images in a part.
-fn images_a_part(batch: usize) -> usize {
+pub(super) fn images_a_part(batch: usize) -> usize {
     batch.div_ceil(PARTS).max(IMAGES)
 }
 
@@ -47,6 +47,9 @@ impl Layers {
             return;
         }
         let few = inputs <= FEW;
+        if let Some(tiles) = self.tiles.filter(|_| !few) {
+            return self.conv_half(tiles, shape, x, w, y, picks);
+        }
         let (weights, scratch) = if few {
             (unfold::weights_len(shape), unfold::scratch_len(shape, tiling))
         } else {
@@ -120,6 +123,9 @@ impl Layers {
             }
             return;
         }
+        if let Some(tiles) = self.tiles.filter(|_| inputs > FEW) {
+            return self.conv_backward_half(tiles, shape, x, w, dy, picks, dw, dx);
+        }
         let few = inputs <= FEW && dx.is_none();
         let (weights, scratch) = if few {
             (unfold::weights_len(shape), unfold::scratch_len(shape, tiling))
@@ -179,7 +185,7 @@ impl Layers {
 }
 
 /// Adds all parts of `len` numbers to the first, in order, and returns it.
-fn join(len: usize, sums: &mut [f32]) -> &[f32] {
+pub(super) fn join(len: usize, sums: &mut [f32]) -> &[f32] {
     let (first, rest) = sums.split_at_mut(len);
     first.par_chunks_mut(JOINED).enumerate().for_each(|(piece, first)| {
         for part in rest.chunks_exact(len) {

@@ -86,6 +86,9 @@ impl Layers {
         if rows * outputs == 0 {
             return;
         }
+        if let Some(tiles) = self.tiles {
+            return self.by_columns_half(tiles, (rows, inner, outputs), x, weights, y, finish);
+        }
         let len = outputs.div_ceil(COLUMNS) * rows * COLUMNS;
         self.scratch.single(len + rows * inner, |scratch| {
             let (tiles, strips) = scratch.split_at_mut(len);
@@ -116,6 +119,9 @@ impl Layers {
         if inputs * outputs == 0 {
             return;
         }
+        if let Some(tiles) = self.tiles {
+            return self.weights_gradient_half(tiles, shape, x, dy, dw);
+        }
         self.scratch.single(rows * wide, |packed| {
             let from = Weights { data: dy, stride: outputs, transposed: false };
             self.set.run(Pack { from, inner: 0..rows, columns: 0..outputs, packed: &mut *packed });
@@ -131,10 +137,10 @@ impl Layers {
 
 /// A matrix that is packed: row-major with rows `stride` apart, or the transpose of one.
 #[derive(Clone, Copy)]
-struct Weights<'a> {
-    data: &'a [f32],
-    stride: usize,
-    transposed: bool,
+pub(super) struct Weights<'a> {
+    pub(super) data: &'a [f32],
+    pub(super) stride: usize,
+    pub(super) transposed: bool,
 }
 
 /// Packs rows `inner` and columns `columns` into panels, the last one filled up with zeros.

@@ -2,10 +2,8 @@
 
 use std::sync::Mutex;
 
-/// Numbers by which a buffer is longer, so that it can begin with a cache line: vectors that cross lines cost a second
+/// Bytes of a cache line, and of the widest vector. Buffers begin with a line: vectors that cross lines cost a second
 /// access each.
-const SPARE: usize = 16;
-/// Bytes of a cache line, and of the widest vector.
 const LINE: usize = 64;
 
 /// Buffers that are not in use, by the power of two that they hold.
@@ -15,12 +13,15 @@ struct Shelf<T> {
 }
 
 impl<T: Copy + Default> Shelf<T> {
+    /// Numbers by which a buffer is longer, so that it can begin with a line.
+    const SPARE: usize = LINE / size_of::<T>();
+
     fn with<R>(&self, len: usize, work: impl FnOnce(&mut [T]) -> R) -> R {
         let size = len.max(16).next_power_of_two();
         let place = size.trailing_zeros() as usize;
         let free = self.sizes.lock().expect("nobody panics with the lock")[place].pop();
-        let mut buffer = free.unwrap_or_else(|| vec![T::default(); size + SPARE]);
-        let start = buffer.as_ptr().align_offset(LINE).min(SPARE);
+        let mut buffer = free.unwrap_or_else(|| vec![T::default(); size + Self::SPARE]);
+        let start = buffer.as_ptr().align_offset(LINE).min(Self::SPARE);
         let result = work(&mut buffer[start..][..len]);
         self.sizes.lock().expect("nobody panics with the lock")[place].push(buffer);
         result
@@ -36,6 +37,7 @@ impl<T> Default for Shelf<T> {
 /// Scratch memory of a backend, shared by its threads.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
+    half: Shelf<u16>,
     single: Shelf<f32>,
     double: Shelf<f64>,
 }
@@ -44,6 +46,11 @@ impl Scratch {
     /// Lends `len` numbers to `work`. They hold what their last user left there.
     pub(super) fn single<R>(&self, len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
         self.single.with(len, work)
+    }
+
+    /// As [`single`](Self::single), in bf16.
+    pub(super) fn half<R>(&self, len: usize, work: impl FnOnce(&mut [u16]) -> R) -> R {
+        self.half.with(len, work)
     }
 
     /// As [`single`](Self::single), in double precision.

@@ -1,0 +1,153 @@
+//! Fully connected layers: a task rounds and packs some columns of the weights and multiplies all rows with them.
+
+use rayon::prelude::*;
+
+use super::Tiles;
+use super::pack::{Panels, round_row, turn};
+use super::tiles::{BLOCK, Product, STEP};
+use crate::kernel::LinearShape;
+use crate::kernel::fast::Layers;
+use crate::kernel::fast::linear::Weights;
+
+/// Rows of a result that one task puts together, and of the left side that one rounds.
+const FINISHED: usize = 32;
+/// Blocks of rows of the weights' gradient that one task computes.
+const BAND: usize = 2;
+
+impl Layers {
+    /// `y = x weights`, each stretch of a row given to `finish(first column, stretch of y, sums)`.
+    pub(in crate::kernel::fast) fn by_columns_half(
+        &self,
+        tiles: Tiles,
+        (rows, inner, outputs): (usize, usize, usize),
+        x: &[f32],
+        weights: Weights<'_>,
+        y: &mut [f32],
+        finish: impl Fn(usize, &mut [f32], &[f32]) + Sync,
+    ) {
+        let (depth, tall) = (inner.next_multiple_of(STEP), rows.next_multiple_of(BLOCK));
+        let panels = Panels::new(inner, BLOCK);
+        self.scratch.half(tall * depth, |xs| {
+            self.round_rows((rows, inner), x, depth, xs);
+            let xs = &*xs;
+            self.scratch.single(outputs.div_ceil(BLOCK) * tall * BLOCK, |sums| {
+                sums.par_chunks_mut(tall * BLOCK).enumerate().for_each(|(block, c)| {
+                    let columns = block * BLOCK..((block + 1) * BLOCK).min(outputs);
+                    self.scratch.half(panels.len() + 2 * depth * BLOCK, |scratch| {
+                        let (b, scratch) = scratch.split_at_mut(panels.len());
+                        self.set.run(|| pack(weights, inner, columns, panels, b, scratch));
+                        let (blocks, run) = (tall / BLOCK, depth / STEP);
+                        let product =
+                            Product { blocks, a: xs, stride: depth, starts: &[0], run, b, add: false, c, width: BLOCK };
+                        product.run(tiles);
+                    });
+                });
+                let sums = &*sums;
+                y[..rows * outputs].par_chunks_mut(FINISHED * outputs).enumerate().for_each(|(task, y)| {
+                    for (r, y) in y.chunks_exact_mut(outputs).enumerate() {
+                        for (block, y) in y.chunks_mut(BLOCK).enumerate() {
+                            let at = (block * tall + task * FINISHED + r) * BLOCK;
+                            finish(block * BLOCK, y, &sums[at..at + y.len()]);
+                        }
+                    }
+                });
+            });
+        });
+    }
+
+    /// `dw = xᵀ dy`.
+    pub(in crate::kernel::fast) fn weights_gradient_half(
+        &self,
+        tiles: Tiles,
+        shape: LinearShape,
+        x: &[f32],
+        dy: &[f32],
+        dw: &mut [f32],
+    ) {
+        let LinearShape { rows, inputs, outputs, .. } = shape;
+        let (tall, wide) = (rows.next_multiple_of(STEP), outputs.next_multiple_of(BLOCK));
+        let panels = Panels::new(rows, outputs);
+        self.scratch.half(tall * wide + panels.len(), |scratch| {
+            let (dys, b) = scratch.split_at_mut(tall * wide);
+            self.round_rows((rows, outputs), dy, wide, dys);
+            self.set.run(|| {
+                for (pair, rows) in dys.chunks_exact(2 * wide).enumerate() {
+                    let (even, odd) = rows.split_at(wide);
+                    panels.pair(pair, even, odd, b);
+                }
+            });
+            let b = &*b;
+            dw[..inputs * outputs].par_chunks_mut(BAND * BLOCK * outputs).enumerate().for_each(|(task, dw)| {
+                let (first, count) = (task * BAND * BLOCK, dw.len() / outputs);
+                let blocks = count.div_ceil(BLOCK);
+                self.scratch.half(tall * BLOCK * BAND * 2, |scratch| {
+                    let (xs, turned) = scratch.split_at_mut(tall * BLOCK * BAND);
+                    self.set.run(|| {
+                        xs.fill(0);
+                        let lines = x.chunks_exact(inputs).take(rows);
+                        for (to, from) in xs.chunks_exact_mut(blocks * BLOCK).zip(lines) {
+                            round_row(&from[first..first + count], to);
+                        }
+                        turn((tall, blocks * BLOCK), (xs, blocks * BLOCK), (turned, tall));
+                    });
+                    self.scratch.single(BAND * BLOCK * wide, |sums| {
+                        for (block, b) in b.chunks_exact(panels.block_len()).enumerate() {
+                            let (run, c) = (panels.steps, &mut sums[block * BLOCK..]);
+                            let product =
+                                Product { blocks, a: turned, stride: tall, starts: &[0], run, b, add: false, c, width: wide };
+                            product.run(tiles);
+                        }
+                        for (to, from) in dw.chunks_exact_mut(outputs).zip(sums.chunks_exact(wide)) {
+                            to.copy_from_slice(&from[..outputs]);
+                        }
+                    });
+                });
+            });
+        });
+    }
+
+    /// Rounds `rows x columns` numbers to rows of `depth`; rows beyond the last one are 0.
+    fn round_rows(&self, (rows, columns): (usize, usize), x: &[f32], depth: usize, xs: &mut [u16]) {
+        let (filled, rest) = xs.split_at_mut(rows * depth);
+        rest.fill(0);
+        let x = x[..rows * columns].par_chunks(FINISHED * columns);
+        filled.par_chunks_mut(FINISHED * depth).zip(x).for_each(|(to, from)| {
+            self.set.run(|| {
+                for (to, from) in to.chunks_exact_mut(depth).zip(from.chunks_exact(columns)) {
+                    round_row(from, to);
+                }
+            });
+        });
+    }
+}
+
+/// Packs a block of columns of the weights.
+#[inline(always)]
+fn pack(
+    weights: Weights<'_>,
+    inner: usize,
+    columns: core::ops::Range<usize>,
+    panels: Panels,
+    to: &mut [u16],
+    scratch: &mut [u16],
+) {
+    let depth = panels.steps * STEP;
+    let (plain, rows) = scratch.split_at_mut(depth * BLOCK);
+    let Weights { data, stride, transposed } = weights;
+    if transposed {
+        plain.fill(0);
+        for (to, from) in plain.chunks_exact_mut(depth).zip(data[columns.start * stride..].chunks(stride)).take(columns.len()) {
+            round_row(&from[..inner], to);
+        }
+        turn((BLOCK, depth), (plain, depth), (rows, BLOCK));
+    } else {
+        rows.fill(0);
+        for (to, from) in rows.chunks_exact_mut(BLOCK).zip(data.chunks(stride)).take(inner) {
+            round_row(&from[columns.clone()], to);
+        }
+    }
+    for (pair, rows) in rows.chunks_exact(2 * BLOCK).enumerate() {
+        let (even, odd) = rows.split_at(BLOCK);
+        panels.pair(pair, even, odd, to);
+    }
+}
