@@ -126,6 +126,12 @@ impl Fast {
         self.layers.tiles.is_some()
     }
 
+    /// Whether they are, and tile units of the processor multiply them.
+    #[must_use]
+    pub fn tile_units(&self) -> bool {
+        matches!(self.layers.tiles, Some(Tiles::Units(_)))
+    }
+
     /// The instruction set of the own kernels.
     #[must_use]
     pub fn instruction_set(&self) -> InstructionSet {

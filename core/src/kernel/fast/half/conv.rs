@@ -1,10 +1,11 @@
 //! 3x3 convolutions as nine products each, forward and back; the batch in parts as in [`conv`](super::super::conv).
 
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::Tiles;
-use super::pack::{Panels, round_row, turn};
-use super::planes::Planes;
+use super::pack::{Pairs, Panels, round_row, turn};
+use super::planes::{Fill, Planes, Take};
 use super::tiles::{BLOCK, Product, STEP};
 use crate::kernel::ConvShape;
 use crate::kernel::fast::Layers;
@@ -49,12 +50,10 @@ impl Layers {
                             let images = y.len() / size;
                             let planes = Planes { images, ..planes };
                             let results = Planes { images, ..results };
-                            self.set.run(|| planes.fill(x, xs));
+                            self.set.run(Fill { planes, images: x, to: &mut *xs });
                             multiply(tiles, planes, xs, (panels, weights), sums);
-                            match picks.next() {
-                                Some(picks) => self.set.run(|| results.pool(sums, y, picks)),
-                                None => self.set.run(|| results.take(sums, y)),
-                            }
+                            let picks = picks.next();
+                            self.set.run(Take { planes: results, sums: &*sums, images: y, picks });
                         }
                     });
                 });
@@ -102,14 +101,15 @@ impl Layers {
                                 let dy = &dy[these.start * size..these.end * size];
                                 let picks = if pool { &picks[these.start * size..these.end * size] } else { &[] };
                                 let x = &x[these.start * image..these.end * image];
-                                let [xs, turned, dys, dy_panels] = back.split(halves);
-                                self.set.run(|| back.lay_down(x, dy, picks, xs, turned, dys, dy_panels));
-                                back.to_weights(turned, dy_panels, sums);
+                                let mut forms = back.split(halves);
+                                self.set.run(LayDown { back, x, dy, picks, forms: &mut forms });
+                                back.to_weights(&forms, sums);
                                 if let Some(dx) = dx.as_deref_mut() {
-                                    multiply(tiles, back.gradients(), dys, (panels, weights), single);
+                                    multiply(tiles, back.gradients(), forms.dy, (panels, weights), single);
                                     let at = (first - part * images) * image;
                                     let dx = &mut dx[at..at + these.len() * image];
-                                    self.set.run(|| back.planes().take(single, dx));
+                                    let (planes, sums) = (back.planes(), &*single);
+                                    self.set.run(Take { planes, sums, images: dx, picks: None });
                                 }
                             }
                         });
@@ -146,34 +146,50 @@ impl Layers {
         };
         let depth = terms.next_multiple_of(STEP);
         let panels = Panels::new(9 * depth, columns);
-        let tap = inputs * outputs;
         self.scratch.half(panels.len(), |packed| {
-            self.scratch.half(tap + depth * columns, |scratch| {
-                let (plain, rows) = scratch.split_at_mut(tap);
-                self.set.run(|| {
-                    packed.fill(0);
-                    rows.fill(0);
-                    for (at, w) in w.chunks_exact(tap).take(9).enumerate() {
-                        match way {
-                            Way::Forward => round_row(w, &mut rows[..tap]),
-                            Way::Back => {
-                                round_row(w, plain);
-                                turn((inputs, outputs), (plain, outputs), (rows, inputs));
-                            }
-                        }
-                        let at = match way {
-                            Way::Forward => at,
-                            Way::Back => 8 - at,
-                        };
-                        for (pair, rows) in rows.chunks_exact(2 * columns).enumerate() {
-                            let (even, odd) = rows.split_at(columns);
-                            panels.pair(at * depth / 2 + pair, even, odd, packed);
-                        }
-                    }
-                });
+            self.scratch.half(inputs * outputs + 9 * depth * columns, |scratch| {
+                self.set.run(PackWeights { shape, w, way, panels, scratch, packed });
             });
             work(panels, packed)
         })
+    }
+}
+
+/// Packs the weights one way.
+struct PackWeights<'a> {
+    shape: ConvShape,
+    w: &'a [f32],
+    way: Way,
+    panels: Panels,
+    scratch: &'a mut [u16],
+    packed: &'a mut [u16],
+}
+
+impl WithSimd for PackWeights<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { shape: ConvShape { inputs, outputs, .. }, w, way, panels, scratch, packed } = self;
+        let tap = inputs * outputs;
+        let (plain, rows) = scratch.split_at_mut(tap);
+        rows.fill(0);
+        let tap_len = rows.len() / 9;
+        for (at, w) in w.chunks_exact(tap).take(9).enumerate() {
+            match way {
+                Way::Forward => round_row(w, &mut rows[at * tap_len..][..tap]),
+                Way::Back => {
+                    round_row(w, plain);
+                    turn((inputs, outputs), (plain, outputs), (&mut rows[(8 - at) * tap_len..], inputs));
+                }
+            }
+        }
+        packed.fill(0);
+        let columns = match way {
+            Way::Forward => outputs,
+            Way::Back => inputs,
+        };
+        Pairs { panels, columns, rows, to: packed }.with_simd(simd);
     }
 }
 
@@ -224,52 +240,24 @@ impl Back {
         x.len() + x.depth * turned_stride(x) + dy.len() + dy.rows() * dy.depth
     }
 
-    fn split<'h>(&self, halves: &'h mut [u16]) -> [&'h mut [u16]; 4] {
+    fn split<'h>(&self, halves: &'h mut [u16]) -> Forms<'h> {
         let (x, dy) = (self.planes(), self.gradients());
-        let (xs, rest) = halves.split_at_mut(x.len());
+        let (inputs, rest) = halves.split_at_mut(x.len());
         let (turned, rest) = rest.split_at_mut(x.depth * turned_stride(x));
-        let (dys, rest) = rest.split_at_mut(dy.len());
-        [xs, turned, dys, &mut rest[..dy.rows() * dy.depth]]
-    }
-
-    /// Inputs and gradients in the forms that the products take.
-    #[inline(always)]
-    fn lay_down(
-        &self,
-        x: &[f32],
-        dy: &[f32],
-        picks: &[u32],
-        xs: &mut [u16],
-        turned: &mut [u16],
-        dys: &mut [u16],
-        dy_panels: &mut [u16],
-    ) {
-        let (planes, gradients) = (self.planes(), self.gradients());
-        planes.fill(x, xs);
-        turn((planes.positions(), planes.depth), (xs, planes.depth), (turned, turned_stride(planes)));
-        if self.shape.pool {
-            gradients.spread(dy, picks, dys);
-        } else {
-            gradients.fill(dy, dys);
-        }
-        let (depth, panels) = (gradients.depth, Panels::new(gradients.rows(), gradients.depth));
-        let rows = &dys[gradients.lead() * depth..][..gradients.rows() * depth];
-        for (pair, rows) in rows.chunks_exact(2 * depth).enumerate() {
-            let (even, odd) = rows.split_at(depth);
-            panels.pair(pair, even, odd, dy_panels);
-        }
+        let (gradients, rest) = rest.split_at_mut(dy.len());
+        Forms { x: inputs, turned, dy: gradients, panels: &mut rest[..dy.rows() * dy.depth] }
     }
 
     /// Adds the gradient of the weights, `[9][inputs][outputs]`, both padded.
-    fn to_weights(&self, turned: &[u16], dy_panels: &[u16], sums: &mut [f32]) {
+    fn to_weights(&self, forms: &Forms<'_>, sums: &mut [f32]) {
         let (planes, gradients) = (self.planes(), self.gradients());
         let panels = Panels::new(gradients.rows(), gradients.depth);
         let tap_len = planes.depth * gradients.depth;
         for (start, sums) in planes.taps(1).into_iter().zip(sums.chunks_exact_mut(tap_len)) {
-            for (block, b) in dy_panels.chunks_exact(panels.block_len()).enumerate() {
+            for (block, b) in forms.panels.chunks_exact(panels.block_len()).enumerate() {
                 let product = Product {
                     blocks: planes.depth / BLOCK,
-                    a: turned,
+                    a: forms.turned,
                     stride: turned_stride(planes),
                     starts: &[start],
                     run: panels.steps,
@@ -281,5 +269,45 @@ impl Back {
                 product.run(self.tiles);
             }
         }
+    }
+}
+
+/// Inputs and gradients as the products take them.
+struct Forms<'h> {
+    x: &'h mut [u16],
+    /// The transpose of `x`: a channel a row.
+    turned: &'h mut [u16],
+    dy: &'h mut [u16],
+    /// `dy` as a right side.
+    panels: &'h mut [u16],
+}
+
+/// Makes them.
+struct LayDown<'a, 'h> {
+    back: Back,
+    x: &'a [f32],
+    dy: &'a [f32],
+    picks: &'a [u32],
+    forms: &'a mut Forms<'h>,
+}
+
+impl WithSimd for LayDown<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { back, x, dy, picks, forms } = self;
+        let (planes, gradients) = (back.planes(), back.gradients());
+        planes.fill(x, forms.x);
+        let (size, stride) = ((planes.positions(), planes.depth), turned_stride(planes));
+        turn(size, (forms.x, planes.depth), (forms.turned, stride));
+        if back.shape.pool {
+            gradients.spread(dy, picks, forms.dy);
+        } else {
+            gradients.fill(dy, forms.dy);
+        }
+        let (columns, panels) = (gradients.depth, Panels::new(gradients.rows(), gradients.depth));
+        let rows = &forms.dy[gradients.lead() * columns..][..gradients.rows() * columns];
+        Pairs { panels, columns, rows, to: forms.panels }.with_simd(simd);
     }
 }

@@ -1,9 +1,10 @@
 //! Fully connected layers: a task rounds and packs some columns of the weights and multiplies all rows with them.
 
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::Tiles;
-use super::pack::{Panels, round_row, turn};
+use super::pack::{Pairs, Panels, RoundRows, turn};
 use super::tiles::{BLOCK, Product, STEP};
 use crate::kernel::LinearShape;
 use crate::kernel::fast::Layers;
@@ -35,7 +36,7 @@ impl Layers {
                     let columns = block * BLOCK..((block + 1) * BLOCK).min(outputs);
                     self.scratch.half(panels.len() + 2 * depth * BLOCK, |scratch| {
                         let (b, scratch) = scratch.split_at_mut(panels.len());
-                        self.set.run(|| pack(weights, inner, columns, panels, b, scratch));
+                        self.set.run(PackColumns { weights, inner, columns, panels, scratch, to: &mut *b });
                         let (blocks, run) = (tall / BLOCK, depth / STEP);
                         let product =
                             Product { blocks, a: xs, stride: depth, starts: &[0], run, b, add: false, c, width: BLOCK };
@@ -70,26 +71,17 @@ impl Layers {
         self.scratch.half(tall * wide + panels.len(), |scratch| {
             let (dys, b) = scratch.split_at_mut(tall * wide);
             self.round_rows((rows, outputs), dy, wide, dys);
-            self.set.run(|| {
-                for (pair, rows) in dys.chunks_exact(2 * wide).enumerate() {
-                    let (even, odd) = rows.split_at(wide);
-                    panels.pair(pair, even, odd, b);
-                }
-            });
+            self.set.run(Pairs { panels, columns: wide, rows: dys, to: &mut *b });
             let b = &*b;
             dw[..inputs * outputs].par_chunks_mut(BAND * BLOCK * outputs).enumerate().for_each(|(task, dw)| {
                 let (first, count) = (task * BAND * BLOCK, dw.len() / outputs);
                 let blocks = count.div_ceil(BLOCK);
                 self.scratch.half(tall * BLOCK * BAND * 2, |scratch| {
-                    let (xs, turned) = scratch.split_at_mut(tall * BLOCK * BAND);
-                    self.set.run(|| {
-                        xs.fill(0);
-                        let lines = x.chunks_exact(inputs).take(rows);
-                        for (to, from) in xs.chunks_exact_mut(blocks * BLOCK).zip(lines) {
-                            round_row(&from[first..first + count], to);
-                        }
-                        turn((tall, blocks * BLOCK), (xs, blocks * BLOCK), (turned, tall));
-                    });
+                    let (plain, turned) = scratch.split_at_mut(tall * BLOCK * BAND);
+                    let (from, depth) = (&x[first..rows * inputs], blocks * BLOCK);
+                    let plain = &mut plain[..tall * depth];
+                    let round = RoundRows { columns: count, stride: inputs, depth, from, to: plain };
+                    self.set.run(Turned { round, turned: &mut *turned });
                     self.scratch.single(BAND * BLOCK * wide, |sums| {
                         for (block, b) in b.chunks_exact(panels.block_len()).enumerate() {
                             let (run, c) = (panels.steps, &mut sums[block * BLOCK..]);
@@ -112,42 +104,56 @@ impl Layers {
         rest.fill(0);
         let x = x[..rows * columns].par_chunks(FINISHED * columns);
         filled.par_chunks_mut(FINISHED * depth).zip(x).for_each(|(to, from)| {
-            self.set.run(|| {
-                for (to, from) in to.chunks_exact_mut(depth).zip(from.chunks_exact(columns)) {
-                    round_row(from, to);
-                }
-            });
+            self.set.run(RoundRows { columns, stride: columns, depth, from, to });
         });
     }
 }
 
 /// Packs a block of columns of the weights.
-#[inline(always)]
-fn pack(
-    weights: Weights<'_>,
+struct PackColumns<'a> {
+    weights: Weights<'a>,
     inner: usize,
     columns: core::ops::Range<usize>,
     panels: Panels,
-    to: &mut [u16],
-    scratch: &mut [u16],
-) {
-    let depth = panels.steps * STEP;
-    let (plain, rows) = scratch.split_at_mut(depth * BLOCK);
-    let Weights { data, stride, transposed } = weights;
-    if transposed {
-        plain.fill(0);
-        for (to, from) in plain.chunks_exact_mut(depth).zip(data[columns.start * stride..].chunks(stride)).take(columns.len()) {
-            round_row(&from[..inner], to);
+    /// Twice the block.
+    scratch: &'a mut [u16],
+    to: &'a mut [u16],
+}
+
+impl WithSimd for PackColumns<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { weights: Weights { data, stride, transposed }, inner, columns, panels, scratch, to } = self;
+        let depth = panels.steps * STEP;
+        let (plain, rows) = scratch.split_at_mut(depth * BLOCK);
+        if transposed {
+            let from = &data[columns.start * stride..columns.end * stride];
+            let round = RoundRows { columns: inner, stride, depth, from, to: plain };
+            Turned { round, turned: &mut *rows }.with_simd(simd);
+        } else {
+            let from = &data[columns.start..inner * stride];
+            RoundRows { columns: columns.len(), stride, depth: BLOCK, from, to: &mut *rows }.with_simd(simd);
         }
-        turn((BLOCK, depth), (plain, depth), (rows, BLOCK));
-    } else {
-        rows.fill(0);
-        for (to, from) in rows.chunks_exact_mut(BLOCK).zip(data.chunks(stride)).take(inner) {
-            round_row(&from[columns.clone()], to);
-        }
+        Pairs { panels, columns: BLOCK, rows, to }.with_simd(simd);
     }
-    for (pair, rows) in rows.chunks_exact(2 * BLOCK).enumerate() {
-        let (even, odd) = rows.split_at(BLOCK);
-        panels.pair(pair, even, odd, to);
+}
+
+/// Rounds rows and turns them: a column of them is a row of `turned`.
+struct Turned<'a> {
+    round: RoundRows<'a>,
+    turned: &'a mut [u16],
+}
+
+impl WithSimd for Turned<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { round: RoundRows { columns, stride, depth, from, to }, turned } = self;
+        let rows = to.len() / depth;
+        RoundRows { columns, stride, depth, from, to: &mut *to }.with_simd(simd);
+        turn((rows, depth), (to, depth), (turned, rows));
     }
 }

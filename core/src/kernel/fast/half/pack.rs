@@ -1,5 +1,7 @@
 //! Numbers on their way into a product: rounded to bf16, and laid out as the tiles read them.
 
+use pulp::{Simd, WithSimd};
+
 use super::tiles::{BLOCK, PANEL, STEP};
 
 /// The nearest bf16, ties to even. A NaN stays one; what would not be a normal number is 0, as the tiles would read it.
@@ -60,6 +62,56 @@ impl Panels {
     }
 }
 
+/// Packs rows of `columns` numbers, a term each.
+pub(super) struct Pairs<'a> {
+    pub(super) panels: Panels,
+    pub(super) columns: usize,
+    pub(super) rows: &'a [u16],
+    pub(super) to: &'a mut [u16],
+}
+
+impl WithSimd for Pairs<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { panels, columns, rows, to } = self;
+        for (pair, rows) in rows.chunks_exact(2 * columns).enumerate() {
+            let (even, odd) = rows.split_at(columns);
+            panels.pair(pair, even, odd, to);
+        }
+    }
+}
+
+/// Rounds rows of `columns` numbers, the first of them and then each `stride` numbers on, to rows of `depth`; rows for
+/// which there are no numbers are 0.
+pub(super) struct RoundRows<'a> {
+    pub(super) columns: usize,
+    pub(super) stride: usize,
+    pub(super) depth: usize,
+    pub(super) from: &'a [f32],
+    pub(super) to: &'a mut [u16],
+}
+
+impl WithSimd for RoundRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { columns, stride, depth, from, to } = self;
+        let mut from = from.chunks(stride);
+        for to in to.chunks_exact_mut(depth) {
+            match from.next() {
+                Some(from) => round_row(&from[..columns], to),
+                None => to.fill(0),
+            }
+        }
+    }
+}
+
+/// Rows and columns of a square of pairs that is turned in registers.
+const SQUARE: usize = BLOCK / 2;
+
 /// The transpose of `rows x columns` bf16, `from_stride` and `to_stride` numbers from row to row.
 #[inline(always)]
 pub(super) fn turn(
@@ -67,12 +119,41 @@ pub(super) fn turn(
     (from, from_stride): (&[u16], usize),
     (to, to_stride): (&mut [u16], usize),
 ) {
-    for row in (0..rows).step_by(STEP) {
-        for column in 0..columns {
-            let to = &mut to[column * to_stride + row..][..STEP.min(rows - row)];
-            for (to, from) in to.iter_mut().zip(from[row * from_stride + column..].iter().step_by(from_stride)) {
-                *to = *from;
+    let (whole_rows, whole_columns) = (rows / BLOCK * BLOCK, columns / SQUARE * SQUARE);
+    for row in (0..whole_rows).step_by(BLOCK) {
+        for column in (0..whole_columns).step_by(SQUARE) {
+            let mut square = [[0_u32; SQUARE]; SQUARE];
+            for (pair, pairs) in square.iter_mut().enumerate() {
+                let at = (row + 2 * pair) * from_stride + column;
+                let (even, odd) = (&from[at..at + SQUARE], &from[at + from_stride..][..SQUARE]);
+                for ((pair, &even), &odd) in pairs.iter_mut().zip(even).zip(odd) {
+                    *pair = u32::from(even) | u32::from(odd) << 16;
+                }
             }
+            // Row i and row i + 8 become one, number by number; four times that is the transpose.
+            for _ in 0..SQUARE.ilog2() {
+                let (upper, lower) = square.split_at(SQUARE / 2);
+                let mut merged = [[0; SQUARE]; SQUARE];
+                for ((merged, upper), lower) in merged.chunks_exact_mut(2).zip(upper).zip(lower) {
+                    let merged = merged.as_flattened_mut().chunks_exact_mut(2);
+                    for ((merged, &a), &b) in merged.zip(upper).zip(lower) {
+                        (merged[0], merged[1]) = (a, b);
+                    }
+                }
+                square = merged;
+            }
+            for (i, pairs) in square.iter().enumerate() {
+                let to = &mut to[(column + i) * to_stride + row..][..BLOCK];
+                for (to, &pair) in to.chunks_exact_mut(2).zip(pairs) {
+                    (to[0], to[1]) = (pair as u16, (pair >> 16) as u16);
+                }
+            }
+        }
+    }
+    for row in 0..rows {
+        let done = if row < whole_rows { whole_columns } else { 0 };
+        for column in done..columns {
+            to[column * to_stride + row] = from[row * from_stride + column];
         }
     }
 }
@@ -117,12 +198,16 @@ mod tests {
     }
 
     #[test]
-    fn a_transpose_of_a_transpose_is_the_same() {
-        let from: Vec<u16> = (0..37 * 40).collect();
-        let (mut there, mut back) = (vec![0; 5 * 41], vec![0; 37 * 40]);
-        turn((37, 5), (&from, 40), (&mut there, 41));
-        turn((5, 37), (&there, 41), (&mut back, 40));
-        assert_eq!((there[0], there[1], there[41]), (0, 40, 1));
-        assert!((0..37).all(|row| back[row * 40..][..5] == from[row * 40..][..5]));
+    fn a_transpose_has_each_number_at_its_place() {
+        for (rows, columns) in [(1, 1), (37, 5), (5, 37), (32, 16), (64, 48), (70, 35)] {
+            let (from_stride, to_stride) = (columns + 3, rows + 1);
+            let from: Vec<u16> = (0..(rows * from_stride) as u16).collect();
+            let mut to = vec![9999; columns * to_stride];
+            turn((rows, columns), (&from, from_stride), (&mut to, to_stride));
+            for (column, to) in to.chunks_exact(to_stride).enumerate() {
+                let wanted = (0..rows).map(|row| (row * from_stride + column) as u16);
+                assert!(to[..rows].iter().copied().eq(wanted) && to[rows] == 9999, "{rows} x {columns}, {column}");
+            }
+        }
     }
 }

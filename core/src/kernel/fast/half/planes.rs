@@ -7,6 +7,8 @@
 //! all positions, zeros too, then needs no unfolding: tap (i, j) is the same array, begun `i pitch + j` positions later.
 //! What it finds at the zeros' own positions is read by nobody.
 
+use pulp::{Simd, WithSimd};
+
 use super::pack::{round, round_row};
 use super::tiles::BLOCK;
 use crate::kernel::ConvShape;
@@ -61,9 +63,9 @@ impl Planes {
         (self.images * self.image()).next_multiple_of(BLOCK)
     }
 
-    /// Positions in all.
+    /// Positions in all: whole blocks.
     pub(super) fn positions(&self) -> usize {
-        self.rows() + 2 * self.lead()
+        (self.rows() + 2 * self.lead()).next_multiple_of(BLOCK)
     }
 
     /// Numbers in all.
@@ -85,17 +87,20 @@ impl Planes {
     #[inline(always)]
     pub(super) fn fill(&self, images: &[f32], to: &mut [u16]) {
         let Self { height, width, channels, depth, .. } = *self;
-        to[..self.len()].fill(0);
+        let mut filled = 0;
         for (line, from) in images.chunks_exact(width * channels).enumerate() {
             let at = (self.lead() + self.row(line / height, line % height, 0)) * depth;
+            to[filled..at].fill(0);
+            filled = at + width * depth;
             if channels == depth {
-                round_row(from, &mut to[at..at + width * depth]);
+                round_row(from, &mut to[at..filled]);
                 continue;
             }
-            for (to, from) in to[at..].chunks_exact_mut(depth).zip(from.chunks_exact(channels)) {
+            for (to, from) in to[at..filled].chunks_exact_mut(depth).zip(from.chunks_exact(channels)) {
                 round_row(from, to);
             }
         }
+        to[filled..self.len()].fill(0);
     }
 
     /// Lays the gradients of pooled images down, rounded: each at the pixel that was picked.
@@ -124,7 +129,7 @@ impl Planes {
 
     /// Takes images out of the sums of a product.
     #[inline(always)]
-    pub(super) fn take(&self, sums: &[f32], images: &mut [f32]) {
+    fn take(&self, sums: &[f32], images: &mut [f32]) {
         let Self { height, width, channels, depth, .. } = *self;
         for (line, to) in images.chunks_exact_mut(width * channels).enumerate() {
             let from = &sums[self.row(line / height, line % height, 0) * depth..];
@@ -136,7 +141,7 @@ impl Planes {
 
     /// As [`take`](Self::take), of each window of the pooling the first largest number, and which of the four it was.
     #[inline(always)]
-    pub(super) fn pool(&self, sums: &[f32], pooled: &mut [f32], picks: &mut [u32]) {
+    fn pool(&self, sums: &[f32], pooled: &mut [f32], picks: &mut [u32]) {
         let Self { channels, depth, .. } = *self;
         let windows = pooled.chunks_exact_mut(channels).zip(picks.chunks_exact_mut(channels));
         for (window, (best, picks)) in windows.enumerate() {
@@ -150,6 +155,42 @@ impl Planes {
                     *pick = if larger { pixel as u32 } else { *pick };
                 }
             }
+        }
+    }
+}
+
+/// Lays images down.
+pub(super) struct Fill<'a> {
+    pub(super) planes: Planes,
+    pub(super) images: &'a [f32],
+    pub(super) to: &'a mut [u16],
+}
+
+impl WithSimd for Fill<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        self.planes.fill(self.images, self.to);
+    }
+}
+
+/// Takes images out of the sums of a product: pooled where there is room for what was picked.
+pub(super) struct Take<'a> {
+    pub(super) planes: Planes,
+    pub(super) sums: &'a [f32],
+    pub(super) images: &'a mut [f32],
+    pub(super) picks: Option<&'a mut [u32]>,
+}
+
+impl WithSimd for Take<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        match self.picks {
+            Some(picks) => self.planes.pool(self.sums, self.images, picks),
+            None => self.planes.take(self.sums, self.images),
         }
     }
 }
