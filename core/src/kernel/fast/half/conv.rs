@@ -6,10 +6,16 @@ use rayon::prelude::*;
 use super::Tiles;
 use super::pack::{Pairs, Panels, round_row, turn};
 use super::planes::{Fill, Planes, Take};
-use super::tiles::{BLOCK, Product, STEP};
+use super::tiles::{BLOCK, PANEL, Product, STEP};
 use crate::kernel::ConvShape;
 use crate::kernel::fast::Layers;
 use crate::kernel::fast::conv::{images_a_part, join};
+
+/// Steps of a right side that are multiplied before the next ones: few, so that they stay in the first cache.
+const STEPS: usize = 12;
+
+/// The same where sums are many and their own way from memory is what is long.
+const SUMMED: usize = 32;
 
 /// Which way weights are packed.
 #[derive(Clone, Copy)]
@@ -90,7 +96,6 @@ impl Layers {
             self.scratch.single(parts * 9 * depth * wide, |sums| {
                 let work = |part: usize, sums: &mut [f32], mut dx: Option<&mut [f32]>| {
                     let end = ((part + 1) * images).min(batch);
-                    sums.fill(0.0);
                     let at_once = Planes::at_once(shape, images);
                     let back = Back { shape, tiles, images: at_once };
                     self.scratch.half(back.halves(), |halves| {
@@ -103,7 +108,7 @@ impl Layers {
                                 let x = &x[these.start * image..these.end * image];
                                 let mut forms = back.split(halves);
                                 self.set.run(LayDown { back, x, dy, picks, forms: &mut forms });
-                                back.to_weights(&forms, sums);
+                                back.to_weights(&forms, first > part * images, sums);
                                 if let Some(dx) = dx.as_deref_mut() {
                                     multiply(tiles, back.gradients(), forms.dy, (panels, weights), single);
                                     let at = (first - part * images) * image;
@@ -201,19 +206,23 @@ fn multiply(
     (panels, weights): (Panels, &[u16]),
     sums: &mut [f32],
 ) {
+    let (taps, run) = (planes.taps(planes.depth), planes.depth / STEP);
+    let at_once = (STEPS / run).clamp(1, 9);
     for (block, b) in weights.chunks_exact(panels.block_len()).enumerate() {
-        let product = Product {
-            blocks: planes.rows() / BLOCK,
-            a: xs,
-            stride: planes.depth,
-            starts: &planes.taps(planes.depth),
-            run: planes.depth / STEP,
-            b,
-            add: false,
-            c: &mut sums[block * BLOCK..],
-            width: panels.blocks * BLOCK,
-        };
-        product.run(tiles);
+        for (part, (starts, b)) in taps.chunks(at_once).zip(b.chunks(at_once * run * PANEL)).enumerate() {
+            let product = Product {
+                blocks: planes.rows() / BLOCK,
+                a: xs,
+                stride: planes.depth,
+                starts,
+                run,
+                b,
+                add: part > 0,
+                c: &mut sums[block * BLOCK..],
+                width: panels.blocks * BLOCK,
+            };
+            product.run(tiles);
+        }
     }
 }
 
@@ -248,25 +257,27 @@ impl Back {
         Forms { x: inputs, turned, dy: gradients, panels: &mut rest[..dy.rows() * dy.depth] }
     }
 
-    /// Adds the gradient of the weights, `[9][inputs][outputs]`, both padded.
-    fn to_weights(&self, forms: &Forms<'_>, sums: &mut [f32]) {
+    /// The gradient of the weights, `[9][inputs][outputs]`, both padded; added to what is there if `add`.
+    fn to_weights(&self, forms: &Forms<'_>, add: bool, sums: &mut [f32]) {
         let (planes, gradients) = (self.planes(), self.gradients());
         let panels = Panels::new(gradients.rows(), gradients.depth);
         let tap_len = planes.depth * gradients.depth;
-        for (start, sums) in planes.taps(1).into_iter().zip(sums.chunks_exact_mut(tap_len)) {
-            for (block, b) in forms.panels.chunks_exact(panels.block_len()).enumerate() {
-                let product = Product {
-                    blocks: planes.depth / BLOCK,
-                    a: forms.turned,
-                    stride: turned_stride(planes),
-                    starts: &[start],
-                    run: panels.steps,
-                    b,
-                    add: true,
-                    c: &mut sums[block * BLOCK..],
-                    width: gradients.depth,
-                };
-                product.run(self.tiles);
+        for (block, b) in forms.panels.chunks_exact(panels.block_len()).enumerate() {
+            for (part, b) in b.chunks(SUMMED * PANEL).enumerate() {
+                for (start, sums) in planes.taps(1).into_iter().zip(sums.chunks_exact_mut(tap_len)) {
+                    let product = Product {
+                        blocks: planes.depth / BLOCK,
+                        a: forms.turned,
+                        stride: turned_stride(planes),
+                        starts: &[start + part * SUMMED * STEP],
+                        run: b.len() / PANEL,
+                        b,
+                        add: add || part > 0,
+                        c: &mut sums[block * BLOCK..],
+                        width: gradients.depth,
+                    };
+                    product.run(self.tiles);
+                }
             }
         }
     }
