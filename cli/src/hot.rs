@@ -68,8 +68,13 @@ pub fn all(
     for &n in sizes {
         list.push(search(&fast, n, dim, rates)?);
     }
-    list.push(network(&fast, "mlp", &mlp()?, rates)?);
-    list.push(network(&fast, "cnn", &cnn()?, rates)?);
+    list.push(network(&fast, "mlp", &mlp()?, rates.multiply_adds)?);
+    list.push(network(&fast, "cnn", &cnn()?, rates.multiply_adds)?);
+    if let Some(rate) = rates.tile_multiply_adds {
+        let fast = Fast::with_instruction_set(threads, set)?.with_bf16();
+        list.push(network(&fast, "mlp bf16", &mlp()?, rate)?);
+        list.push(network(&fast, "cnn bf16", &cnn()?, rate)?);
+    }
     if threads == 1 {
         for &n in sizes {
             list.push(isotonic(n)?);
@@ -194,8 +199,8 @@ fn cnn() -> Result<Architecture> {
     Ok(Architecture::new(InputShape { height: 28, width: 28, channels: 1 }, layers)?)
 }
 
-/// Forward, backward and Adam of a network; the gradient to the embeddings is given.
-fn network(fast: &Fast, name: &'static str, architecture: &Architecture, rates: &Rates) -> Result<Timing> {
+/// Forward, backward and Adam of a network, whose products run at `rate`; the gradient to the embeddings is given.
+fn network(fast: &Fast, name: &'static str, architecture: &Architecture, rate: f64) -> Result<Timing> {
     let (n, dim) = (NETWORK_BATCH, architecture.dim());
     let key = Key::new(6, Stream::Init, 0);
     let numbers = |len: usize, item: u32| -> Vec<f32> {
@@ -213,7 +218,7 @@ fn network(fast: &Fast, name: &'static str, architecture: &Architecture, rates: 
         Ok(())
     })?;
     let threads = fast.threads();
-    let seconds = (n * architecture.training_multiply_adds()) as f64 / rates.multiply_adds;
+    let seconds = (n * architecture.training_multiply_adds()) as f64 / rate;
     Ok(Timing {
         name,
         n,

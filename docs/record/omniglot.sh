@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
 # Omniglot: one run, judged by three protocols.
-#     docs/record/omniglot.sh RUN.toml OUT OMNIGLOT
+#     docs/record/omniglot.sh RUN.toml OUT OMNIGLOT [PRECISION]
 set -euo pipefail
-[ $# = 3 ] || { echo "usage: omniglot.sh RUN.toml OUT OMNIGLOT" >&2; exit 2; }
+[ $# = 3 ] || [ $# = 4 ] || { echo "usage: omniglot.sh RUN.toml OUT OMNIGLOT [PRECISION]" >&2; exit 2; }
 mkdir -p "$2"
-config=$(realpath "$1") out=$(realpath "$2") omniglot=$(realpath "$3")
+config=$(realpath "$1") out=$(realpath "$2") omniglot=$(realpath "$3") precision=${4:-single} seed=${SEED:-0}
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 nearfar=${NEARFAR:-${CARGO_TARGET_DIR:-target}/release/nearfar}
 [ -x "$nearfar" ] || cargo build --release --quiet -p nearfar
 
-"$nearfar" train --data "$omniglot" --config "$config" --seed 0 --threads 1 --device cpu \
+"$nearfar" train --data "$omniglot" --config "$config" --seed "$seed" --threads 1 --device cpu --precision "$precision" \
     --out "$out/run" --json >"$out/run.json" 2>"$out/run.err"
-"$nearfar" embed --run "$out/run" --data "$omniglot" --part test --device cpu \
+"$nearfar" embed --run "$out/run" --data "$omniglot" --part test --device cpu --precision "$precision" \
     --out "$out/E.npy" --labels-out "$out/L.npy" >/dev/null
 python3 - "$out/run.json" <<'P'
 import json, sys

@@ -39,16 +39,17 @@ const BLOCK: usize = 2048;
 #[test]
 fn a_training_step_allocates_nothing() {
     let input = InputShape { height: 28, width: 28, channels: 1 };
-    let fast = Fast::new(1).unwrap();
+    let fasts = [Fast::new(1).unwrap(), Fast::new(1).unwrap().with_bf16()];
     let mlp = Architecture::mlp(input, &[64, 32], 16).unwrap();
     let cnn = Architecture::cnn(input, &[8, 16], 2, 16).unwrap();
     // With about how many calls a step of each makes.
-    for (architecture, calls) in [(mlp, 20), (cnn, 24)] {
+    let cases = fasts.iter().flat_map(|fast| [(fast, mlp.clone(), 20), (fast, cnn.clone(), 24)]);
+    for (fast, architecture, calls) in cases {
         let queue = BLOCK * calls * STEPS as usize / 63;
         let batch = 24;
         let x: Vec<f32> = (0..batch * input.len()).map(|i| ((i * 37) % 101) as f32 / 50.0 - 1.0).collect();
         let gradient: Vec<f32> = (0..batch * 16).map(|i| ((i * 29) % 97) as f32 / 50.0 - 1.0).collect();
-        let mut network = Network::new(&fast, architecture, batch, 0).unwrap();
+        let mut network = Network::new(fast, architecture, batch, 0).unwrap();
         let mut step = |step: u32| {
             network.forward(&x, batch).unwrap();
             network.backward(&x, &gradient).unwrap();

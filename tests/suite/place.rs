@@ -1,5 +1,7 @@
 //! Where the program computes, on a machine as it is: CI's has no GPU. With one: tests/device.
 
+use std::fs;
+
 use nearfar::data::npy;
 use nearfar_tests::generate::{clusters, single};
 use tempfile::TempDir;
@@ -36,30 +38,52 @@ fn tensor_cores_that_are_not_there_are_one_line_and_nothing_is_written() {
     let folder = TempDir::new().unwrap();
     let at = folder.path();
     let gpu = &json(at, &["doctor"])["gpu"];
-    for precision in ["tf32", "bf16"] {
-        let train = ["train", "--precision", precision, "--out", "run"];
+    let train = ["train", "--precision", "tf32", "--out", "run"];
+    assert_eq!(
+        failure(at, &[&train[..], &["--device", "cpu"]].concat()),
+        "error: --precision tf32 needs the tensor cores of a GPU, and --device cpu has none: leave one of the two out\n"
+    );
+    if gpu["present"] == false {
+        let reason = gpu["reason"].as_str().unwrap();
         assert_eq!(
-            failure(at, &[&train[..], &["--device", "cpu"]].concat()),
+            failure(at, &train),
             format!(
-                "error: --precision {precision} needs the tensor cores of a GPU, and --device cpu has none: leave one \
-                 of the two out\n"
+                "error: --precision tf32 needs the tensor cores of a GPU, and none can be used here ({reason}): leave \
+                 it out to compute on the CPU\n"
             )
         );
-        if gpu["present"] == false {
-            let reason = gpu["reason"].as_str().unwrap();
-            assert_eq!(
-                failure(at, &train),
-                format!(
-                    "error: --precision {precision} needs the tensor cores of a GPU, and none can be used here \
-                     ({reason}): leave it out to compute on the CPU\n"
-                )
-            );
-        }
     }
     assert!(!at.join("run").exists());
     let output = nearfar(at, &["train", "--precision", "tf16"]);
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.code() == Some(2) && text.contains("expected single, tf32 or bf16"), "{text}");
+}
+
+#[test]
+fn bf16_on_the_processor_is_near_single_precision_and_the_same_bytes_for_any_threads() {
+    let folder = TempDir::new().unwrap();
+    let at = folder.path();
+    let features = &json(at, &["doctor"])["cpu"]["features"];
+    let units = features.as_array().unwrap().iter().any(|feature| feature == "amx-bf16");
+    let train = |out: &str, more: &[&str]| {
+        let args = ["train", "--steps", "12", "--device", "cpu", "--out", out, "--json"];
+        let output = nearfar(at, &[&args[..], more].concat());
+        let note = String::from_utf8(output.stderr.clone()).unwrap();
+        assert!(output.status.success(), "{note}");
+        // Who would wait longer for it is told so.
+        assert_eq!(note.contains("has no tile units"), !units && more.contains(&"bf16"), "{note}");
+        let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        (summary, fs::read(at.join(out).join("model.safetensors")).unwrap())
+    };
+    let (single, first) = train("single", &["--threads", "1"]);
+    let (half, one) = train("one", &["--threads", "1", "--precision", "bf16"]);
+    let (_, two) = train("two", &["--threads", "2", "--precision", "bf16"]);
+    assert_eq!((&single["device"], &half["device"]), (&"cpu".into(), &"cpu bf16".into()));
+    assert!(one == two && one != first);
+    let recall = |summary: &serde_json::Value| summary["test"]["recall"]["1"].as_f64().unwrap();
+    let apart = (recall(&single) - recall(&half)).abs();
+    // 1,065 queries: a standard error of a recall is 0.015, and these two share all randomness.
+    assert!(apart < 0.05, "{} and {}", recall(&single), recall(&half));
 }
 
 #[test]

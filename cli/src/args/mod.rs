@@ -178,7 +178,7 @@ pub struct EmbedArgs {
     /// Their labels, i64 `[N]`.
     #[arg(long, value_name = "L.npy")]
     pub labels_out: Option<PathBuf>,
-    /// Products of the network on a GPU, as for train.
+    /// Products of the network, as for train.
     #[arg(long, default_value_t, value_name = "single|tf32|bf16", value_parser = precision)]
     pub precision: Precision,
     /// Pairs among the samples.

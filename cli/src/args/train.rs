@@ -74,9 +74,9 @@ pub struct TrainArgs {
     /// Go on with a run that was broken off, as its folder says; no other option of the run goes with it.
     #[arg(long, value_name = "RUN", conflicts_with_all = SETTLED)]
     pub resume: Option<PathBuf>,
-    /// Products of the network on a GPU: of f32 numbers as they are, or on tensor cores, of numbers rounded to tf32 or
-    /// to bf16, a relative 2^-11 or 2^-8 away at most. Weights, gradients and sums are f32 by each. Not kept in the
-    /// run: say it again with --resume.
+    /// Products of the network: of f32 numbers as they are, or of numbers rounded to bf16, a relative 2^-8 away at most,
+    /// which the tile units of a processor (AMX) and the tensor cores of a GPU multiply faster; or to tf32, 2^-11 away,
+    /// on a GPU alone. Weights, gradients and sums are f32 by each. Not kept in the run: say it again with --resume.
     #[arg(long, default_value_t, value_name = "single|tf32|bf16", value_parser = precision)]
     pub precision: Precision,
     /// Print the run file of --recipe, each key with what it means, and stop.

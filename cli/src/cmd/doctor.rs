@@ -12,7 +12,8 @@ use crate::checkup::{self, Checked};
 
 pub(super) fn run(common: &Common) -> Result<Answer> {
     let failed = anyhow::Error::from_boxed;
-    let mut kernels = checkup::compare(&Fast::new(threads(common))?, &Reference).map_err(failed)?;
+    let fast = Fast::new(threads(common))?;
+    let mut kernels = checkup::compare(&fast, &Reference).map_err(failed)?;
     let gpu = match common.device {
         Device::Cpu => Err("not looked for: --device cpu".to_owned()),
         Device::Auto => Cuda::new(0).map_err(|error| error.to_string()),
@@ -27,7 +28,10 @@ pub(super) fn run(common: &Common) -> Result<Answer> {
     let driver = driver_version()
         .filter(|_| common.device != Device::Cpu)
         .map(|(major, minor)| format!("CUDA {major}.{minor}"));
-    let features = cpu_features();
+    let mut features = cpu_features();
+    if fast.with_bf16().tile_units() {
+        features.push("amx-bf16");
+    }
     let mut text = format!(
         "cpu       {} threads; {}\ngpu       {}\n\n{:<27}{:<10}{:>10}\n",
         threads(common),
@@ -64,7 +68,7 @@ pub(super) fn run(common: &Common) -> Result<Answer> {
     Ok(Answer { text, json })
 }
 
-/// Vector extensions that the products may use.
+/// Vector extensions that the kernels may use.
 fn cpu_features() -> Vec<&'static str> {
     #[cfg(target_arch = "x86_64")]
     {

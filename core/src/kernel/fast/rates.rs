@@ -6,6 +6,7 @@ use std::time::Instant;
 use pulp::{Simd, WithSimd};
 
 use super::InstructionSet;
+use super::half::Tiles;
 use super::step::math;
 
 /// Operations on f32 that one thread does in a second, at best.
@@ -23,13 +24,16 @@ pub struct Rates {
     pub logarithms: f64,
     /// Exponentials, likewise.
     pub exponentials: f64,
+    /// Multiplications with addition of bf16 numbers by the tile units, operands in the first cache; none where there are
+    /// no such units, or a lesser instruction set was asked for.
+    pub tile_multiply_adds: Option<f64>,
 }
 
 /// Times each loop this often; the fastest counts, since all that disturbs makes slower.
 const TRIES: usize = 25;
 
 impl Rates {
-    /// Measures the three rates; takes about a tenth of a second.
+    /// Measures the rates; takes about a tenth of a second.
     #[must_use]
     pub fn measure(set: InstructionSet) -> Self {
         let best = |work: &dyn Fn() -> f64| {
@@ -44,6 +48,10 @@ impl Rates {
             multiply_adds: best(&|| set.run(MultiplyAdds)),
             logarithms: best(&|| set.run(Elementary { exponential: false })),
             exponentials: best(&|| set.run(Elementary { exponential: true })),
+            tile_multiply_adds: match Tiles::new(set) {
+                units @ Tiles::Units(_) => Some(best(&|| units.work())),
+                Tiles::Plain(_) => None,
+            },
         }
     }
 }

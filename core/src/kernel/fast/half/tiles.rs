@@ -8,6 +8,8 @@
 //! ```
 //! Each operation rounds to nearest; a result below f32's normal numbers is 0. The order is the instruction's.
 
+use core::hint::black_box;
+
 use pulp::{Simd, WithSimd};
 
 use super::amx::Amx;
@@ -38,6 +40,20 @@ impl Tiles {
             Some(amx) if set == InstructionSet::best() => Self::Units(amx),
             _ => Self::Plain(set),
         }
+    }
+
+    /// A product whose operands stay in the first cache, again and again; returns its multiply-adds.
+    pub(in crate::kernel::fast) fn work(self) -> f64 {
+        const RUN: usize = 6;
+        const ROUNDS: usize = 2_000;
+        let (a, b) = (vec![0x3f80; BLOCK * RUN * STEP], vec![0x3f80; RUN * PANEL]);
+        let mut c = vec![0.0; BLOCK * BLOCK];
+        for _ in 0..ROUNDS {
+            let (blocks, stride, starts, width) = (1, RUN * STEP, &[0], BLOCK);
+            Product { blocks, a: &a, stride, starts, run: RUN, b: &b, add: false, c: &mut c, width }.run(self);
+            black_box(&mut c);
+        }
+        (ROUNDS * BLOCK * BLOCK * RUN * STEP) as f64
     }
 }
 
