@@ -28,7 +28,9 @@ impl Place {
             if precision == Precision::Bf16 {
                 fast = fast.with_bf16();
                 if !fast.tile_units() {
-                    note("this processor has no tile units (AMX): bf16 is slower on it than --precision single");
+                    note(
+                        "this processor has no tile units (AMX): bf16 is slower on it than --precision single",
+                    );
                 }
             }
             Ok(Self::Cpu(Box::new(fast)))

@@ -23,9 +23,9 @@ pub(super) fn run(args: &BenchArgs, common: &Common) -> Result<Answer> {
         timings.extend(hot::all(threads(common), set, &args.n, args.dim, &rates)?);
     }
     let [fma, ln, exp] = [rates.multiply_adds, rates.logarithms, rates.exponentials].map(|rate| rate * 1e-9);
-    let tiles = rates.tile_multiply_adds.map_or_else(String::new, |rate| {
-        format!("; {:.0} multiply-adds of bf16 by tile units", rate * 1e-9)
-    });
+    let tiles = rates
+        .tile_multiply_adds
+        .map_or_else(String::new, |rate| format!("; {:.0} multiply-adds of bf16 by tile units", rate * 1e-9));
     let mut text = format!(
         "{set}, one thread, in 1e9 a second: {fma:.1} multiply-adds, {ln:.2} logarithms, {exp:.2} exponentials{}\n\n\
          {:<18}{:>9}{:>6}{:>9}{:>12}{:>12}{:>12}{:>8}{:>10}\n",

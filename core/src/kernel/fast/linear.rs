@@ -116,8 +116,8 @@ impl Layers {
     fn weights_gradient(&self, shape: LinearShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
         let LinearShape { rows, inputs, outputs, .. } = shape;
         let wide = outputs.next_multiple_of(COLUMNS);
-        if inputs * outputs == 0 {
-            return;
+        if inputs * outputs * rows == 0 {
+            return dw[..inputs * outputs].fill(0.0);
         }
         if let Some(tiles) = self.tiles {
             return self.weights_gradient_half(tiles, shape, x, dy, dw);

@@ -95,7 +95,7 @@ impl Fast {
     }
 
     /// The same backend with the products of networks in bf16: those of linear layers and of convolutions with more than
-    /// four channels in, forward and back.
+    /// four channels in, forward and back, in single precision. Sums, and all else, are f32 as before.
     ///
     /// ```text
     /// |bf16(v) - v| <= 2^-8 |v|           for v that is not subnormal; subnormal numbers are 0

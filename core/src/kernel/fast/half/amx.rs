@@ -154,8 +154,11 @@ mod linux {
     /// Whether the processor has tiles (leaf 7, EDX: bit 24) and their bf16 (bit 22).
     fn present() -> bool {
         let (tiles, bf16) = (1 << 24, 1 << 22);
-        let leaves = __cpuid_count(0, 0).eax;
-        leaves >= 7 && __cpuid_count(7, 0).edx & (tiles | bf16) == tiles | bf16
+        // Unsafe to older compilers that this crate takes, to newer ones no more.
+        #[allow(unused_unsafe)]
+        // SAFETY: every processor of this architecture has the instruction.
+        let leaf = |number| unsafe { __cpuid_count(number, 0) };
+        leaf(0).eax >= 7 && leaf(7).edx & (tiles | bf16) == tiles | bf16
     }
 
     /// Asks the kernel for the state of the tiles, for all threads of the process; it says no where the system does not

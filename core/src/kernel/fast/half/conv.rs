@@ -52,7 +52,9 @@ impl Layers {
                 self.scratch.half(planes.len(), |xs| {
                     self.scratch.single(results.rows() * results.depth, |sums| {
                         let mut picks = picks.chunks_mut(at_once * size);
-                        for (x, y) in x.chunks(at_once * height * width * inputs).zip(y.chunks_mut(at_once * size)) {
+                        for (x, y) in
+                            x.chunks(at_once * height * width * inputs).zip(y.chunks_mut(at_once * size))
+                        {
                             let images = y.len() / size;
                             let planes = Planes { images, ..planes };
                             let results = Planes { images, ..results };
@@ -88,8 +90,10 @@ impl Layers {
     ) {
         let ConvShape { batch, height, width, inputs, outputs, pool } = shape;
         let images = images_a_part(batch);
-        let (image, size) =
-            (height * width * inputs, outputs * if pool { (height / 2) * (width / 2) } else { height * width });
+        let (image, size) = (
+            height * width * inputs,
+            outputs * if pool { (height / 2) * (width / 2) } else { height * width },
+        );
         let (depth, wide) = (inputs.next_multiple_of(BLOCK), outputs.next_multiple_of(BLOCK));
         let parts = batch.div_ceil(images);
         self.with_weights(shape, w, Way::Back, |panels, weights| {
@@ -104,11 +108,12 @@ impl Layers {
                                 let these = first..(first + at_once).min(end);
                                 let back = Back { images: these.len(), ..back };
                                 let dy = &dy[these.start * size..these.end * size];
-                                let picks = if pool { &picks[these.start * size..these.end * size] } else { &[] };
+                                let picks =
+                                    if pool { &picks[these.start * size..these.end * size] } else { &[] };
                                 let x = &x[these.start * image..these.end * image];
                                 let mut forms = back.split(halves);
                                 self.set.run(LayDown { back, x, dy, picks, forms: &mut forms });
-                                back.to_weights(&forms, first > part * images, sums);
+                                back.weights_gradient(&forms, first > part * images, sums);
                                 if let Some(dx) = dx.as_deref_mut() {
                                     multiply(tiles, back.gradients(), forms.dy, (panels, weights), single);
                                     let at = (first - part * images) * image;
@@ -199,13 +204,7 @@ impl WithSimd for PackWeights<'_> {
 }
 
 /// All windows of `planes` times packed weights, to `sums`, a row of whole blocks each.
-fn multiply(
-    tiles: Tiles,
-    planes: Planes,
-    xs: &[u16],
-    (panels, weights): (Panels, &[u16]),
-    sums: &mut [f32],
-) {
+fn multiply(tiles: Tiles, planes: Planes, xs: &[u16], (panels, weights): (Panels, &[u16]), sums: &mut [f32]) {
     let (taps, run) = (planes.taps(planes.depth), planes.depth / STEP);
     let at_once = (STEPS / run).clamp(1, 9);
     for (block, b) in weights.chunks_exact(panels.block_len()).enumerate() {
@@ -258,7 +257,7 @@ impl Back {
     }
 
     /// The gradient of the weights, `[9][inputs][outputs]`, both padded; added to what is there if `add`.
-    fn to_weights(&self, forms: &Forms<'_>, add: bool, sums: &mut [f32]) {
+    fn weights_gradient(&self, forms: &Forms<'_>, add: bool, sums: &mut [f32]) {
         let (planes, gradients) = (self.planes(), self.gradients());
         let panels = Panels::new(gradients.rows(), gradients.depth);
         let tap_len = planes.depth * gradients.depth;

@@ -38,8 +38,17 @@ impl Layers {
                         let (b, scratch) = scratch.split_at_mut(panels.len());
                         self.set.run(PackColumns { weights, inner, columns, panels, scratch, to: &mut *b });
                         let (blocks, run) = (tall / BLOCK, depth / STEP);
-                        let product =
-                            Product { blocks, a: xs, stride: depth, starts: &[0], run, b, add: false, c, width: BLOCK };
+                        let product = Product {
+                            blocks,
+                            a: xs,
+                            stride: depth,
+                            starts: &[0],
+                            run,
+                            b,
+                            add: false,
+                            c,
+                            width: BLOCK,
+                        };
                         product.run(tiles);
                     });
                 });
@@ -73,28 +82,39 @@ impl Layers {
             self.round_rows((rows, outputs), dy, wide, dys);
             self.set.run(Pairs { panels, columns: wide, rows: dys, to: &mut *b });
             let b = &*b;
-            dw[..inputs * outputs].par_chunks_mut(BAND * BLOCK * outputs).enumerate().for_each(|(task, dw)| {
-                let (first, count) = (task * BAND * BLOCK, dw.len() / outputs);
-                let blocks = count.div_ceil(BLOCK);
-                self.scratch.half(tall * BLOCK * BAND * 2, |scratch| {
-                    let (plain, turned) = scratch.split_at_mut(tall * BLOCK * BAND);
-                    let (from, depth) = (&x[first..rows * inputs], blocks * BLOCK);
-                    let plain = &mut plain[..tall * depth];
-                    let round = RoundRows { columns: count, stride: inputs, depth, from, to: plain };
-                    self.set.run(Turned { round, turned: &mut *turned });
-                    self.scratch.single(BAND * BLOCK * wide, |sums| {
-                        for (block, b) in b.chunks_exact(panels.block_len()).enumerate() {
-                            let (run, c) = (panels.steps, &mut sums[block * BLOCK..]);
-                            let product =
-                                Product { blocks, a: turned, stride: tall, starts: &[0], run, b, add: false, c, width: wide };
-                            product.run(tiles);
-                        }
-                        for (to, from) in dw.chunks_exact_mut(outputs).zip(sums.chunks_exact(wide)) {
-                            to.copy_from_slice(&from[..outputs]);
-                        }
+            dw[..inputs * outputs].par_chunks_mut(BAND * BLOCK * outputs).enumerate().for_each(
+                |(task, dw)| {
+                    let (first, count) = (task * BAND * BLOCK, dw.len() / outputs);
+                    let blocks = count.div_ceil(BLOCK);
+                    self.scratch.half(tall * BLOCK * BAND * 2, |scratch| {
+                        let (plain, turned) = scratch.split_at_mut(tall * BLOCK * BAND);
+                        let (from, depth) = (&x[first..rows * inputs], blocks * BLOCK);
+                        let plain = &mut plain[..tall * depth];
+                        let round = RoundRows { columns: count, stride: inputs, depth, from, to: plain };
+                        self.set.run(Turned { round, turned: &mut *turned });
+                        self.scratch.single(BAND * BLOCK * wide, |sums| {
+                            for (block, b) in b.chunks_exact(panels.block_len()).enumerate() {
+                                let (run, c) = (panels.steps, &mut sums[block * BLOCK..]);
+                                let product = Product {
+                                    blocks,
+                                    a: turned,
+                                    stride: tall,
+                                    starts: &[0],
+                                    run,
+                                    b,
+                                    add: false,
+                                    c,
+                                    width: wide,
+                                };
+                                product.run(tiles);
+                            }
+                            for (to, from) in dw.chunks_exact_mut(outputs).zip(sums.chunks_exact(wide)) {
+                                to.copy_from_slice(&from[..outputs]);
+                            }
+                        });
                     });
-                });
-            });
+                },
+            );
         });
     }
 
@@ -125,7 +145,8 @@ impl WithSimd for PackColumns<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { weights: Weights { data, stride, transposed }, inner, columns, panels, scratch, to } = self;
+        let Self { weights: Weights { data, stride, transposed }, inner, columns, panels, scratch, to } =
+            self;
         let depth = panels.steps * STEP;
         let (plain, rows) = scratch.split_at_mut(depth * BLOCK);
         if transposed {

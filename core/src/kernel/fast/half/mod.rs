@@ -1,7 +1,7 @@
 //! Products of networks in bf16: operands rounded on their way into a product, sums in f32.
 //!
-//! A processor with tile units (AMX) multiplies 16 x 32 by 32 x 16 such numbers in one instruction, sixteen times what its
-//! f32 vectors do in the same time. What that instruction computes is written down to the last bit, so [`tiles`] has it a
+//! A processor with tile units (AMX) multiplies 16 x 32 by 32 x 16 such numbers in one instruction, by what it states in a
+//! sixteenth of the time that its f32 vectors need for as many. What that instruction computes is written down to the last bit, so [`tiles`] has it a
 //! second time in plain numbers: every machine gives the same bytes, those without the units later.
 //!
 //! With products this cheap the transforms of [`winograd`](super::winograd) would cost more than they save: a convolution
@@ -26,9 +26,7 @@ mod tests {
 
     /// Numbers that bf16 holds.
     fn numbers(len: usize, seed: usize) -> Vec<f32> {
-        (0..len)
-            .map(|i| wide(round((((i + seed) * 2_654_435_761) % 1000) as f32 / 500.0 - 1.0)))
-            .collect()
+        (0..len).map(|i| wide(round((((i + seed) * 2_654_435_761) % 1000) as f32 / 500.0 - 1.0))).collect()
     }
 
     fn close(got: &[f32], wanted: &[f32], what: &str) {
@@ -56,14 +54,20 @@ mod tests {
         backend.conv_backward(shape, &x, &w, &dy, &kept_picks, &mut dw, Some(&mut dx)).unwrap();
         let mut alone = vec![7.0; w.len()];
         backend.conv_backward(shape, &x, &w, &dy, &kept_picks, &mut alone, None).unwrap();
-        assert!(alone == dw, "the gradient of the weights depends on whether that of the inputs is asked for");
+        assert!(
+            alone == dw,
+            "the gradient of the weights depends on whether that of the inputs is asked for"
+        );
         ([y, dw, dx], picks)
     }
 
     #[test]
     fn convolutions_of_bf16_numbers_are_those_of_the_reference() {
-        let shapes = [(1, 1, 1, 5, 3), (3, 7, 5, 33, 40), (37, 4, 6, 8, 64), (2, 28, 28, 32, 32), (70, 7, 7, 64, 5)];
-        for ((batch, height, width, inputs, outputs), pool) in shapes.into_iter().flat_map(|s| [(s, false), (s, true)]) {
+        let shapes =
+            [(1, 1, 1, 5, 3), (3, 7, 5, 33, 40), (37, 4, 6, 8, 64), (2, 28, 28, 32, 32), (70, 7, 7, 64, 5)];
+        for ((batch, height, width, inputs, outputs), pool) in
+            shapes.into_iter().flat_map(|s| [(s, false), (s, true)])
+        {
             let shape = ConvShape { batch, height, width, inputs, outputs, pool };
             let (wanted, _) = conv(&Reference, shape);
             let first = conv(&Fast::new(1).unwrap().with_bf16(), shape);

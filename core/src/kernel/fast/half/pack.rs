@@ -206,7 +206,10 @@ mod tests {
             turn((rows, columns), (&from, from_stride), (&mut to, to_stride));
             for (column, to) in to.chunks_exact(to_stride).enumerate() {
                 let wanted = (0..rows).map(|row| (row * from_stride + column) as u16);
-                assert!(to[..rows].iter().copied().eq(wanted) && to[rows] == 9999, "{rows} x {columns}, {column}");
+                assert!(
+                    to[..rows].iter().copied().eq(wanted) && to[rows] == 9999,
+                    "{rows} x {columns}, {column}"
+                );
             }
         }
     }

@@ -50,7 +50,8 @@ impl Tiles {
         let mut c = vec![0.0; BLOCK * BLOCK];
         for _ in 0..ROUNDS {
             let (blocks, stride, starts, width) = (1, RUN * STEP, &[0], BLOCK);
-            Product { blocks, a: &a, stride, starts, run: RUN, b: &b, add: false, c: &mut c, width }.run(self);
+            Product { blocks, a: &a, stride, starts, run: RUN, b: &b, add: false, c: &mut c, width }
+                .run(self);
             black_box(&mut c);
         }
         (ROUNDS * BLOCK * BLOCK * RUN * STEP) as f64
@@ -209,7 +210,10 @@ mod tests {
                     scale += product.abs();
                 }
             }
-            assert!((f64::from(found) - wanted).abs() <= 1e-6 * scale, "{row}, {column}: {found} for {wanted}");
+            assert!(
+                (f64::from(found) - wanted).abs() <= 1e-6 * scale,
+                "{row}, {column}: {found} for {wanted}"
+            );
         }
     }
 
@@ -218,7 +222,17 @@ mod tests {
     fn a_left_side_that_is_too_short_is_refused() {
         let (b, mut c) = (vec![0; PANEL], vec![0.0; BLOCK * BLOCK]);
         let (a, starts) = (vec![0; BLOCK * STEP], &[1]);
-        Product { blocks: 1, a: &a, stride: STEP, starts, run: 1, b: &b, add: false, c: &mut c, width: BLOCK }
-            .run(Tiles::new(InstructionSet::best()));
+        Product {
+            blocks: 1,
+            a: &a,
+            stride: STEP,
+            starts,
+            run: 1,
+            b: &b,
+            add: false,
+            c: &mut c,
+            width: BLOCK,
+        }
+        .run(Tiles::new(InstructionSet::best()));
     }
 }
