@@ -101,7 +101,8 @@ impl Fast {
     /// |bf16(v) - v| <= 2^-8 |v|           for v that is not subnormal; subnormal numbers are 0
     /// |y - x w|     <= (2^-7 + 2^-16) sum of |x| |w|, and the rounding of sums in f32
     /// ```
-    /// A processor with tile units (AMX) multiplies these many times faster than f32. Others give the same bytes, slower.
+    /// A processor with tile units (AMX) multiplies these many times faster than f32. Others give the same bytes, but take
+    /// some ten times as long as in f32.
     ///
     /// ```
     /// use nearfar_core::kernel::{Backend, LinearShape, fast::Fast};

@@ -2,7 +2,7 @@
 //!
 //! A processor with tile units (AMX) multiplies 16 x 32 by 32 x 16 such numbers in one instruction, by what it states in a
 //! sixteenth of the time that its f32 vectors need for as many. What that instruction computes is written down to the last bit, so [`tiles`] has it a
-//! second time in plain numbers: every machine gives the same bytes, those without the units later.
+//! second time in plain numbers: every machine gives the same bytes, those without the units much later.
 //!
 //! With products this cheap the transforms of [`winograd`](super::winograd) would cost more than they save: a convolution
 //! is nine shifted products over images that lie one behind the other ([`planes`]), of which no window is ever unfolded.
