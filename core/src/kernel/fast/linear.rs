@@ -352,7 +352,9 @@ mod tests {
 
     #[test]
     fn layers_across_the_borders_of_all_blocks_are_those_of_the_reference() {
-        for (rows, inputs, outputs) in [(1, 1, 1), (7, 5, 19), (129, 257, 65), (260, 48, 33), (64, 520, 96)] {
+        for (rows, inputs, outputs) in
+            [(0, 5, 3), (1, 1, 1), (7, 5, 19), (129, 257, 65), (260, 48, 33), (64, 520, 96)]
+        {
             let shape = LinearShape { rows, inputs, outputs, relu: rows % 2 == 1 };
             let expected = run(&Reference, shape);
             let first = run(&Fast::new(1).unwrap(), shape);

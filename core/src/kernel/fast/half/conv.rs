@@ -10,6 +10,7 @@ use super::tiles::{BLOCK, PANEL, Product, STEP};
 use crate::kernel::ConvShape;
 use crate::kernel::fast::Layers;
 use crate::kernel::fast::conv::{images_a_part, join};
+use crate::kernel::fast::patch::Tiling;
 
 /// Steps of a right side that are multiplied before the next ones: few, so that they stay in the first cache.
 const STEPS: usize = 12;
@@ -24,6 +25,16 @@ enum Way {
     Forward,
     /// From gradients of outputs to those of inputs: taps in turn, the two sides changed.
     Back,
+}
+
+impl Way {
+    /// Terms of a tap, and columns.
+    fn sides(self, shape: ConvShape) -> (usize, usize) {
+        match self {
+            Self::Forward => (shape.inputs, shape.outputs),
+            Self::Back => (shape.outputs, shape.inputs),
+        }
+    }
 }
 
 /// Numbers from row to row of the transpose of `planes`: an odd count of cache lines, so that the rows of a tile fall
@@ -42,9 +53,9 @@ impl Layers {
         y: &mut [f32],
         picks: &mut [u32],
     ) {
-        let ConvShape { batch, height, width, inputs, outputs, pool } = shape;
+        let ConvShape { batch, height, width, inputs, pool, .. } = shape;
         let images = images_a_part(batch);
-        let size = outputs * if pool { (height / 2) * (width / 2) } else { height * width };
+        let size = Tiling::new(shape).output_len();
         self.with_weights(shape, w, Way::Forward, |panels, weights| {
             let work = |x: &[f32], y: &mut [f32], picks: &mut [u32]| {
                 let at_once = Planes::at_once(shape, images);
@@ -90,10 +101,7 @@ impl Layers {
     ) {
         let ConvShape { batch, height, width, inputs, outputs, pool } = shape;
         let images = images_a_part(batch);
-        let (image, size) = (
-            height * width * inputs,
-            outputs * if pool { (height / 2) * (width / 2) } else { height * width },
-        );
+        let (image, size) = (height * width * inputs, Tiling::new(shape).output_len());
         let (depth, wide) = (inputs.next_multiple_of(BLOCK), outputs.next_multiple_of(BLOCK));
         let parts = batch.div_ceil(images);
         self.with_weights(shape, w, Way::Back, |panels, weights| {
@@ -150,10 +158,7 @@ impl Layers {
         work: impl FnOnce(Panels, &[u16]) -> R,
     ) -> R {
         let ConvShape { inputs, outputs, .. } = shape;
-        let (terms, columns) = match way {
-            Way::Forward => (inputs, outputs),
-            Way::Back => (outputs, inputs),
-        };
+        let (terms, columns) = way.sides(shape);
         let depth = terms.next_multiple_of(STEP);
         let panels = Panels::new(9 * depth, columns);
         self.scratch.half(panels.len(), |packed| {
@@ -180,7 +185,8 @@ impl WithSimd for PackWeights<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { shape: ConvShape { inputs, outputs, .. }, w, way, panels, scratch, packed } = self;
+        let Self { shape, w, way, panels, scratch, packed } = self;
+        let (ConvShape { inputs, outputs, .. }, (_, columns)) = (shape, way.sides(shape));
         let tap = inputs * outputs;
         let (plain, rows) = scratch.split_at_mut(tap);
         rows.fill(0);
@@ -195,10 +201,6 @@ impl WithSimd for PackWeights<'_> {
             }
         }
         packed.fill(0);
-        let columns = match way {
-            Way::Forward => outputs,
-            Way::Back => inputs,
-        };
         Pairs { panels, columns, rows, to: packed }.with_simd(simd);
     }
 }
