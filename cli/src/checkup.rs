@@ -308,7 +308,7 @@ fn metric<B: Backend<f32>>(backend: &B) -> Result<Named, B::Error> {
     let nearest = backend.nearest(dim, 4, search, None)?;
     list.push(("nearest", nearest.iter().map(|&i| i as f32).collect()));
     let rows = bench.take(&embeddings, count * dim)?;
-    let distances = backend.listed_distances(dim, 4, &rows, &rows, &nearest);
-    list.push(("listed_distances", distances.iter().map(|&squared| squared as f32).collect()));
+    let neighbours = backend.neighbours(dim, 4, &rows, None)?;
+    list.push(("neighbours", neighbours.iter().map(|neighbour| neighbour.squared as f32).collect()));
     Ok(list)
 }

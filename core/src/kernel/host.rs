@@ -355,15 +355,14 @@ macro_rules! host_backend {
                 Ok(self.run(|| self.rows().nearest(dim, k, queries, candidates)))
             }
 
-            fn listed_distances(
+            fn neighbours(
                 &self,
                 dim: usize,
                 k: usize,
                 queries: &[T],
-                candidates: &[T],
-                lists: &[u32],
-            ) -> Vec<f64> {
-                self.run(|| self.rows().listed_distances(dim, k, queries, candidates, lists))
+                candidates: Option<&[T]>,
+            ) -> Result<Vec<Neighbour>, BatchError> {
+                Ok(self.run(|| self.rows().neighbours(dim, k, queries, candidates)))
             }
         }
     };

@@ -28,8 +28,8 @@ use crate::sample::{Draw, DrawReport};
 pub use places::MatchRanks;
 pub(crate) use rows::squared_distance_double;
 pub use shapes::{
-    AdamStep, Batch, BatchView, ConvShape, HostBatch, LinearShape, NegativeMoments, NormShape, PoolShape,
-    SearchView, SgdStep,
+    AdamStep, Batch, BatchView, ConvShape, HostBatch, LinearShape, NegativeMoments, Neighbour, NormShape,
+    PoolShape, SearchView, SgdStep,
 };
 
 /// The batched operations of training and evaluation.
@@ -332,17 +332,35 @@ pub trait Backend<T: Scalar> {
         candidates: Option<SearchView<'_, Self::Buffer>>,
     ) -> Result<Vec<u32>, Self::Error>;
 
-    /// Squared distances of each query to the candidates on its list of `k` indices, from the differences, in double
-    /// precision; `[queries][k]`. Rows are in host memory and stay there: each is looked at too rarely to be worth a
-    /// way to a device.
-    fn listed_distances(
+    /// The candidates nearest to each query with their squared distances from the differences, in double precision:
+    /// `[queries][k]` in no order, `k` at most the number of candidates; as [`match_ranks`](Self::match_ranks) without
+    /// `candidates`.
+    ///
+    /// A backend may choose by its own precision: a candidate left out may be nearer than one listed by what that rounds
+    /// off. Rows are in host memory: the distances are looked at there, each too rarely to be worth a way to a device.
+    fn neighbours(
         &self,
         dim: usize,
         k: usize,
         queries: &[T],
-        candidates: &[T],
-        lists: &[u32],
-    ) -> Vec<f64> {
-        rows::listed_distances(dim, k, queries, candidates, lists)
+        candidates: Option<&[T]>,
+    ) -> Result<Vec<Neighbour>, Self::Error> {
+        let upload = |rows: &[T]| -> Result<Self::Buffer, Self::Error> {
+            let mut buffer = self.zeros(rows.len())?;
+            self.upload(rows, &mut buffer)?;
+            Ok(buffer)
+        };
+        let (count, total) = (queries.len() / dim, candidates.map_or(0, |rows| rows.len() / dim));
+        let labels = alloc::vec![0; count.max(total)];
+        let asked = upload(queries)?;
+        let among = candidates.map(upload).transpose()?;
+        let view = SearchView { embeddings: &asked, labels: &labels[..count], count };
+        let among = among.as_ref().map(|rows| SearchView {
+            embeddings: rows,
+            labels: &labels[..total],
+            count: total,
+        });
+        let lists = self.nearest(dim, k, view, among)?;
+        Ok(rows::measured(dim, queries, candidates.unwrap_or(queries), &lists))
     }
 }

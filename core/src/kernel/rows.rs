@@ -6,7 +6,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::{BatchView, MatchRanks, NegativeMoments, SearchView};
+use super::{BatchView, MatchRanks, NegativeMoments, Neighbour, SearchView};
 use crate::Scalar;
 use crate::batch::{BatchError, Embeddings, Row};
 use crate::distance;
@@ -58,32 +58,37 @@ pub(super) trait RowSource {
         nearest(self, dim, k, queries, candidates)
     }
 
-    /// As [`Backend::listed_distances`](super::Backend::listed_distances).
-    fn listed_distances<T: Scalar>(
+    /// As [`Backend::neighbours`](super::Backend::neighbours); row by row, where there is no better way.
+    fn neighbours<T: Scalar>(
         &self,
         dim: usize,
         k: usize,
         queries: &[T],
-        candidates: &[T],
-        lists: &[u32],
-    ) -> Vec<f64> {
-        listed_distances(dim, k, queries, candidates, lists)
+        candidates: Option<&[T]>,
+    ) -> Vec<Neighbour>
+    where
+        Self: Sized,
+    {
+        neighbours(self, dim, k, queries, candidates)
     }
 }
 
-pub(super) fn listed_distances<T: Scalar>(
+/// The candidates on the lists of the queries, as many for each, with their distances.
+pub(super) fn measured<T: Scalar>(
     dim: usize,
-    k: usize,
     queries: &[T],
     candidates: &[T],
     lists: &[u32],
-) -> Vec<f64> {
-    let mut distances = vec![0.0; lists.len()];
-    let asked = queries.chunks_exact(dim).zip(lists.chunks_exact(k));
-    for ((x, list), distances) in asked.zip(distances.chunks_exact_mut(k)) {
-        listed(x, candidates, list, distances);
-    }
-    distances
+) -> Vec<Neighbour> {
+    let k = (lists.len() * dim).checked_div(queries.len()).unwrap_or(0);
+    let measure = |(x, list): (&[T], &[u32])| {
+        let of = |&index: &u32| Neighbour {
+            index,
+            squared: squared_distance_double(x, &candidates[index as usize * dim..][..dim]),
+        };
+        list.iter().map(of).collect::<Vec<_>>()
+    };
+    queries.chunks_exact(dim).zip(lists.chunks(k.max(1))).flat_map(measure).collect()
 }
 
 /// `|x - y|²` in double precision: of f32 the differences are exact but for the last bit.
@@ -104,15 +109,6 @@ pub(crate) fn squared_distance_double<T: Scalar>(x: &[T], y: &[T]) -> f64 {
     }
     let rest: f64 = x_rest.iter().zip(y_rest).map(|(&x, &y)| term(x, y)).sum();
     lanes.iter().sum::<f64>() + rest
-}
-
-/// One query and its list.
-#[inline(always)]
-pub(super) fn listed<T: Scalar>(x: &[T], candidates: &[T], list: &[u32], distances: &mut [f64]) {
-    for (distance, &j) in distances.iter_mut().zip(list) {
-        let y = &candidates[j as usize * x.len()..][..x.len()];
-        *distance = squared_distance_double(x, y);
-    }
 }
 
 pub(super) fn normalize<T: Scalar>(count: usize, dim: usize, z: &[T], x: &mut [T]) -> Result<(), BatchError> {
@@ -289,4 +285,19 @@ pub(super) fn nearest<T: Scalar>(
         nearest_row(k, itself.then_some(query), squared)
     });
     rows.concat()
+}
+
+pub(super) fn neighbours<T: Scalar>(
+    source: &impl RowSource,
+    dim: usize,
+    k: usize,
+    queries: &[T],
+    candidates: Option<&[T]>,
+) -> Vec<Neighbour> {
+    let rows = |x| Embeddings::new(x, dim).expect("whole rows of at least one number");
+    let among = candidates.unwrap_or(queries);
+    let lists = source.map(rows(queries), rows(among), |query, squared| {
+        nearest_row(k, candidates.is_none().then_some(query), squared)
+    });
+    measured(dim, queries, among, &lists.concat())
 }

@@ -186,6 +186,15 @@ impl<B> Clone for SearchView<'_, B> {
 }
 impl<B> Copy for SearchView<'_, B> {}
 
+/// A candidate of a search and its squared distance from the query.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Neighbour {
+    /// Index among the candidates.
+    pub index: u32,
+    /// Squared Euclidean distance, in double precision.
+    pub squared: f64,
+}
+
 /// What the negatives of a batch look like; the mean of cos² gives the effective dimension, and the moments of the
 /// distance the maximum-likelihood one.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -1,7 +1,7 @@
 //! Places of matches as double precision gives them, found by a search in single precision.
 //!
-//! The search lists somewhat more candidates than are of interest. Their distances are computed anew in double
-//! precision, from the differences, and those decide. What was not listed lies beyond a horizon: it is at least as far
+//! The search lists somewhat more candidates than are of interest, with their distances in double precision, from the
+//! differences, and those decide. What was not listed lies beyond a horizon: it is at least as far
 //! as everything listed, less twice the rounding of the search. A query whose places the horizon leaves open is
 //! compared with every candidate. So a file of f32 is judged as exactly as one of f64, in about the time of the
 //! search.
@@ -9,7 +9,7 @@
 use alloc::vec::Vec;
 
 use super::retrieval::{rank_row, tie_slack};
-use crate::kernel::{Backend, MatchRanks, SearchView, squared_distance_double};
+use crate::kernel::{Backend, MatchRanks, Neighbour, squared_distance_double};
 
 /// Squared lengths, beside 0, whose products neither overflow nor vanish in single precision.
 const PLAIN: core::ops::RangeInclusive<f64> = 1e-28..=1e36;
@@ -17,11 +17,8 @@ const PLAIN: core::ops::RangeInclusive<f64> = 1e-28..=1e36;
 /// Candidates listed beyond those of interest: room for the horizon to lie behind them.
 const SPARE: usize = 8;
 
-/// Indices that are listed at once, 32 MB.
+/// Candidates that are listed at once, 128 MB.
 const LISTED: usize = 1 << 23;
-
-/// Distances that are computed anew at once, 2 MB.
-const JUDGED: usize = 1 << 18;
 
 /// Rows of numbers with the class of each.
 #[derive(Clone, Copy, Debug)]
@@ -76,11 +73,6 @@ fn match_ranks_by<B: Backend<f32>>(
 ) -> Result<MatchRanks, B::Error> {
     let (among, itself) = (candidates.unwrap_or(queries), candidates.is_none());
     let (count, total) = (queries.labels.len(), among.labels.len());
-    let buffer_of = |rows: &[f32]| -> Result<B::Buffer, B::Error> {
-        let mut buffer = backend.zeros(rows.len())?;
-        backend.upload(rows, &mut buffer)?;
-        Ok(buffer)
-    };
     if total == 0 {
         let mut ranks = MatchRanks::default();
         queries.labels.iter().for_each(|_| ranks.push(0, []));
@@ -97,22 +89,10 @@ fn match_ranks_by<B: Backend<f32>>(
         false => f64::INFINITY,
     };
 
-    let all = buffer_of(among.rows)?;
-    let search = SearchView { embeddings: &all, labels: among.labels, count: total };
-    // Queries with as many matches side by side, since each part is listed to one depth; and those of a class, since
-    // their lists name much the same candidates, whose rows then are in a cache.
-    let mut order: Vec<usize> = (0..count).collect();
-    order.sort_by_key(|&query| (matches[query], queries.labels[query]));
-    let rows_of = |part: &[usize]| -> Vec<f32> {
-        part.iter().flat_map(|&query| queries.row(dim, query)).copied().collect()
-    };
     let (mut found, mut place) = (MatchRanks::default(), alloc::vec![0; count]);
-    // A few queries with their rows, and for each the list of its nearest `k`, which are `complete` or not.
-    let mut judge = |k: usize, part: &[usize], rows: &[f32], lists: &[u32], complete: bool| {
-        let distances = backend.listed_distances(dim, k, rows, among.rows, lists);
-        for (&query, (list, distances)) in
-            part.iter().zip(lists.chunks_exact(k).zip(distances.chunks_exact(k)))
-        {
+    // Some queries, and for each the list of its nearest `k`, which are `complete` or not.
+    let mut judge = |k: usize, part: &[usize], lists: &[Neighbour], complete: bool| {
+        for (&query, list) in part.iter().zip(lists.chunks_exact(k)) {
             place[query] = found.count();
             let judged = Judged {
                 label: queries.labels[query],
@@ -122,35 +102,30 @@ fn match_ranks_by<B: Backend<f32>>(
                 matches: matches[query],
                 depth: depth.max(matches[query]),
             };
-            judged.push(list, distances, complete, rounding * (squares[query] + most), &mut found);
+            judged.push(list, complete, rounding * (squares[query] + most), &mut found);
         }
     };
 
     // All at once among themselves: each product then serves both its ends.
+    let mut order: Vec<usize> = (0..count).collect();
     let most_matches = matches.iter().copied().max().unwrap_or(0);
     let k = (depth.max(most_matches) + SPARE).min(total.saturating_sub(1));
     if itself && k > 0 && count.saturating_mul(k) <= listed {
-        let lists = backend.nearest(dim, k, search, None)?;
-        for part in order.chunks((JUDGED / k).max(1)) {
-            let lists: Vec<u32> = part.iter().flat_map(|&query| &lists[query * k..][..k]).copied().collect();
-            judge(k, part, &rows_of(part), &lists, k + 1 == total);
-        }
+        let lists = backend.neighbours(dim, k, among.rows, None)?;
+        judge(k, &order, &lists, k + 1 == total);
         return Ok(in_order(&found, &place));
     }
 
+    // From the most demanding query down: no part lists deeper than its first one needs.
+    order.sort_by_key(|&query| matches[query]);
     let mut rest = &order[..];
     while let Some(&last) = rest.last() {
-        // From the most demanding down: no part lists deeper than its first query needs.
         let k = (depth.max(matches[last]) + SPARE + usize::from(itself)).min(total);
         let (others, part) = rest.split_at(rest.len().saturating_sub((listed / k.max(1)).max(1)));
         rest = others;
-        let rows = rows_of(part);
-        let labels: Vec<u32> = part.iter().map(|&query| queries.labels[query]).collect();
-        let asked = SearchView { embeddings: &buffer_of(&rows)?, labels: &labels, count: part.len() };
-        let lists = backend.nearest(dim, k, asked, Some(search))?;
-        let at_once = (JUDGED / k).max(1);
-        let parts = part.chunks(at_once).zip(rows.chunks(at_once * dim)).zip(lists.chunks(at_once * k));
-        parts.for_each(|((part, rows), lists)| judge(k, part, rows, lists, k == total));
+        let rows: Vec<f32> = part.iter().flat_map(|&query| queries.row(dim, query)).copied().collect();
+        let lists = backend.neighbours(dim, k, &rows, Some(among.rows))?;
+        judge(k, part, &lists, k == total);
     }
     Ok(in_order(&found, &place))
 }
@@ -184,15 +159,15 @@ struct Judged<'a> {
 }
 
 impl Judged<'_> {
-    /// Adds the places of this query to `ranks`. `list` are its nearest candidates, or `all` of them, by distances whose
-    /// squares are off by at most `rounding`; `distances` are the squared ones in double precision.
-    fn push(&self, list: &[u32], distances: &[f64], all: bool, rounding: f64, ranks: &mut MatchRanks) {
+    /// Adds the places of this query to `ranks`. `list` are its nearest candidates, or `all` of them, chosen by squared
+    /// distances that are off by at most `rounding`.
+    fn push(&self, list: &[Neighbour], all: bool, rounding: f64, ranks: &mut MatchRanks) {
         if self.matches == 0 {
             return ranks.push(0, []);
         }
-        let listed = list.iter().zip(distances).filter(|(j, _)| Some(**j as usize) != self.itself);
+        let others = list.iter().filter(|other| Some(other.index as usize) != self.itself);
         let (labels, distances): (Vec<u32>, Vec<f64>) =
-            listed.map(|(&j, &distance)| (self.among.labels[j as usize], distance)).unzip();
+            others.map(|other| (self.among.labels[other.index as usize], other.squared)).unzip();
         let horizon = match all {
             true => f64::INFINITY,
             false => distances.iter().fold(0.0, |most, &d| f64::max(most, d)) - 2.0 * rounding,
@@ -220,6 +195,7 @@ impl Judged<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::SearchView;
     use crate::kernel::scalar::Reference;
     use crate::rng::{Key, Stream};
 
@@ -269,6 +245,15 @@ mod tests {
                 for listed in [LISTED, 40] {
                     let got = match_ranks_by(listed, &Reference, dim, depth, set, None).unwrap();
                     assert_eq!(got, want, "{count} rows of {dim}, scale {scale}, depth {depth}, {listed}");
+                    #[cfg(feature = "std")]
+                    {
+                        let fast = crate::kernel::fast::Fast::new(2).unwrap();
+                        let got = match_ranks_by(listed, &fast, dim, depth, set, None).unwrap();
+                        assert_eq!(
+                            got, want,
+                            "fast: {count} rows of {dim}, scale {scale}, {depth}, {listed}"
+                        );
+                    }
                 }
                 let view = SearchView { embeddings: &x.to_vec(), labels, count };
                 differ += usize::from(Reference.match_ranks(dim, depth, view, None).unwrap() != want);
@@ -295,7 +280,9 @@ mod tests {
         let among = Labeled { rows: &rows, labels: &labels };
         let judged = Judged { label: 0, itself: Some(0), row: &rows[..1], among, matches: 1, depth: 4 };
         let mut ranks = MatchRanks::default();
-        judged.push(&[0, 1, 2, 3], &[0.0, 1.0, 4.0, 9.0], false, 1e-5, &mut ranks);
+        let list =
+            [0.0, 1.0, 4.0, 9.0].into_iter().zip(0..).map(|(squared, index)| Neighbour { index, squared });
+        judged.push(&list.collect::<Vec<_>>(), false, 1e-5, &mut ranks);
         assert_eq!(ranks.places(0).collect::<Vec<_>>(), [4]);
     }
 }

@@ -8,7 +8,6 @@ mod general;
 mod half;
 mod lanes;
 mod linear;
-mod listed;
 mod norm;
 mod optim;
 mod patch;
@@ -130,7 +129,7 @@ impl Fast {
     /// Whether they are, and tile units of the processor multiply them.
     #[must_use]
     pub fn tile_units(&self) -> bool {
-        matches!(self.layers.tiles, Some(Tiles::Units(_)))
+        self.layers.tiles.is_some_and(Tiles::are_units)
     }
 
     /// The instruction set of the own kernels.
@@ -212,9 +211,14 @@ struct Rows {
     set: InstructionSet,
 }
 
-/// A view of single precision, if this one is.
-fn single<T: Scalar>(dim: usize, view: SearchView<'_, Vec<T>>) -> Option<Embeddings<'_, f32>> {
-    Embeddings::new(T::as_single(&view.embeddings[..view.count * dim])?, dim).ok()
+/// The rows as embeddings of single precision, if they are.
+fn single<T: Scalar>(dim: usize, rows: &[T]) -> Option<Embeddings<'_, f32>> {
+    Embeddings::new(T::as_single(rows)?, dim).ok()
+}
+
+/// The rows of a view.
+fn rows_of<'a, T: Scalar>(dim: usize, view: SearchView<'a, Vec<T>>) -> &'a [T] {
+    &view.embeddings[..view.count * dim]
 }
 
 impl RowSource for Rows {
@@ -263,12 +267,14 @@ impl RowSource for Rows {
         candidates: Option<SearchView<'_, Vec<T>>>,
     ) -> MatchRanks {
         let streamed = || {
-            let asked = search::Labeled { rows: single(dim, queries)?, labels: queries.labels };
+            let asked = search::Labeled { rows: single(dim, rows_of(dim, queries))?, labels: queries.labels };
             let among = match candidates {
-                Some(among) => Some(search::Labeled { rows: single(dim, among)?, labels: among.labels }),
+                Some(among) => {
+                    Some(search::Labeled { rows: single(dim, rows_of(dim, among))?, labels: among.labels })
+                }
                 None => None,
             };
-            search::match_ranks(self.set, depth, asked, among)
+            search::match_ranks(search::Means::new(self.set, dim), depth, asked, among)
         };
         streamed().unwrap_or_else(|| rows::match_ranks(self, dim, depth, queries, candidates))
     }
@@ -280,26 +286,34 @@ impl RowSource for Rows {
         queries: SearchView<'_, Vec<T>>,
         candidates: Option<SearchView<'_, Vec<T>>>,
     ) -> Vec<u32> {
+        let set =
+            |view| search::Set::new(single(dim, rows_of(dim, view))?, search::Means::new(self.set, dim));
         let streamed = || {
-            let asked = search::Set::new(single(dim, queries)?, self.set)?;
             let among = match candidates {
-                Some(among) => Some(search::Set::new(single(dim, among)?, self.set)?),
+                Some(among) => Some(set(among)?),
                 None => None,
             };
-            Some(search::nearest(k, &asked, among.as_ref()))
+            Some(search::nearest(k, &set(queries)?, among.as_ref()))
         };
         streamed().unwrap_or_else(|| rows::nearest(self, dim, k, queries, candidates))
     }
 
-    fn listed_distances<T: Scalar>(
+    fn neighbours<T: Scalar>(
         &self,
         dim: usize,
         k: usize,
         queries: &[T],
-        candidates: &[T],
-        lists: &[u32],
-    ) -> Vec<f64> {
-        listed::listed_distances(self.set, dim, k, queries, candidates, lists)
+        candidates: Option<&[T]>,
+    ) -> Vec<Neighbour> {
+        let set = |rows| search::Set::new(single(dim, rows)?, search::Means::new(self.set, dim));
+        let streamed = || {
+            let among = match candidates {
+                Some(among) => Some(set(among)?),
+                None => None,
+            };
+            Some(search::neighbours(k, &set(queries)?, among.as_ref()))
+        };
+        streamed().unwrap_or_else(|| rows::neighbours(self, dim, k, queries, candidates))
     }
 }
 

@@ -1,28 +1,58 @@
 //! Buffers that live longer than an operation: a training step in its steady state allocates nothing.
 
+use core::ops::{Deref, DerefMut};
 use std::sync::Mutex;
 
 /// Bytes of a cache line, and of the widest vector. Buffers begin with a line: vectors that cross lines cost a second
 /// access each.
 const LINE: usize = 64;
 
+/// Numbers that begin with a cache line.
+#[derive(Debug)]
+pub(super) struct Lined<T> {
+    /// A line longer than what is used of it.
+    numbers: Vec<T>,
+    start: usize,
+    len: usize,
+}
+
+impl<T: Copy + Default> Lined<T> {
+    /// `len` times the default.
+    pub(super) fn new(len: usize) -> Self {
+        let spare = LINE / size_of::<T>();
+        let numbers = vec![T::default(); len + spare];
+        let start = numbers.as_ptr().align_offset(LINE).min(spare);
+        Self { numbers, start, len }
+    }
+}
+
+impl<T> Deref for Lined<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.numbers[self.start..][..self.len]
+    }
+}
+
+impl<T> DerefMut for Lined<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        &mut self.numbers[self.start..][..self.len]
+    }
+}
+
 /// Buffers that are not in use, by the power of two that they hold.
 #[derive(Debug)]
 struct Shelf<T> {
-    sizes: Mutex<[Vec<Vec<T>>; usize::BITS as usize]>,
+    sizes: Mutex<[Vec<Lined<T>>; usize::BITS as usize]>,
 }
 
 impl<T: Copy + Default> Shelf<T> {
-    /// Numbers by which a buffer is longer, so that it can begin with a line.
-    const SPARE: usize = LINE / size_of::<T>();
-
     fn with<R>(&self, len: usize, work: impl FnOnce(&mut [T]) -> R) -> R {
         let size = len.max(16).next_power_of_two();
         let place = size.trailing_zeros() as usize;
         let free = self.sizes.lock().expect("nobody panics with the lock")[place].pop();
-        let mut buffer = free.unwrap_or_else(|| vec![T::default(); size + Self::SPARE]);
-        let start = buffer.as_ptr().align_offset(LINE).min(Self::SPARE);
-        let result = work(&mut buffer[start..][..len]);
+        let mut buffer = free.unwrap_or_else(|| Lined::new(size));
+        let result = work(&mut buffer[..len]);
         self.sizes.lock().expect("nobody panics with the lock")[place].push(buffer);
         result
     }

@@ -12,8 +12,10 @@ mod conv;
 mod linear;
 mod pack;
 mod planes;
+mod rows;
 mod tiles;
 
+pub(super) use rows::HalfRows;
 pub(super) use tiles::Tiles;
 
 #[cfg(test)]

@@ -42,6 +42,11 @@ impl Tiles {
         }
     }
 
+    /// Whether the processor multiplies.
+    pub(in crate::kernel::fast) fn are_units(self) -> bool {
+        matches!(self, Self::Units(_))
+    }
+
     /// A product whose operands stay in the first cache, again and again; returns its multiply-adds.
     pub(in crate::kernel::fast) fn work(self) -> f64 {
         const RUN: usize = 6;

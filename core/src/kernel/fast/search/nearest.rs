@@ -1,7 +1,7 @@
 //! The k nearest candidates of each query.
 //!
 //! What comes within a query's bound is put down in no order; where its place is full, the k nearest of it stay and the
-//! bound falls to the last of them. So a candidate costs the same for any k.
+//! bound falls to the last of them. So a candidate costs much the same for any k.
 //!
 //! The first bound of a large k is a guess from a sample of the candidates: the t-th nearest of one in [`SHARE`]. Of
 //! the k nearest the sample holds about `c = k / SHARE`; with `t = c + 3 sqrt(c) + 1` its t-th nearest lies behind them
@@ -11,66 +11,66 @@
 
 use rayon::prelude::*;
 
+use super::measure::{Measure, Rough};
 use super::{BLOCK, Collector, Set, TILE_MULTIPLE, sweep_pairs, sweep_rows};
+use crate::kernel::Neighbour;
 use crate::rng::{Key, Stream};
 
 /// Of so many candidates one is in the sample: more would cost more products than they save candidates.
-const SHARE: usize = 32;
+const SHARE: usize = 16;
 
 /// From this k on a guess is worth its sample.
-const LEAST_GUESSED: usize = 32;
+const LEAST_GUESSED: usize = 8;
 
 /// The nearest of each query of a block so far.
-struct Block {
+struct Block<M: Measure> {
     k: usize,
-    /// Numbers that a query has room for.
+    /// Keys that a query has room for.
     room: usize,
     bounds: Vec<f32>,
     /// Of each query, the key beyond which nothing is wanted.
-    last: Vec<u64>,
+    last: Vec<M::Key>,
     /// How many of its keys each query has.
     filled: Vec<usize>,
     /// `[query][room]`.
-    keys: Vec<u64>,
+    keys: Vec<M::Key>,
 }
 
-/// The key of a candidate: the bits of its squared distance, which order as it does, above its index.
-fn key(squared: f32, candidate: u32) -> u64 {
-    (u64::from(squared.to_bits()) << 32) | u64::from(candidate)
-}
-
-fn squared_of(key: u64) -> f32 {
-    f32::from_bits((key >> 32) as u32)
-}
-
-impl Block {
+impl<M: Measure> Block<M> {
     /// `bounds` are the first ones; infinite where there are none.
     fn new(queries: usize, k: usize, bounds: Option<Vec<f32>>) -> Self {
         let mut bounds = bounds.unwrap_or_else(|| vec![f32::INFINITY; queries]);
-        let last = bounds.iter().map(|&bound| key(bound, u32::MAX)).collect();
+        let last = bounds.iter().map(|&bound| M::last_key(bound)).collect();
         bounds.resize(queries.next_multiple_of(TILE_MULTIPLE), f32::NEG_INFINITY);
-        let room = 2 * k;
-        Self { k, room, bounds, last, filled: vec![0; queries], keys: vec![0; queries * room] }
+        let room = k + k / 4 + 8;
+        Self {
+            k,
+            room,
+            bounds,
+            last,
+            filled: vec![0; queries],
+            keys: vec![M::Key::default(); queries * room],
+        }
     }
 
     /// The keys of a query so far, in no order.
-    fn keys(&mut self, query: usize) -> &mut [u64] {
+    fn keys(&mut self, query: usize) -> &mut [M::Key] {
         &mut self.keys[query * self.room..][..self.filled[query]]
     }
 
-    /// Squared distances of the k-th nearest of each query; infinite where fewer came.
+    /// Bounds behind the k-th nearest of each query; infinite where fewer came.
     fn farthest(mut self) -> Vec<f32> {
         let k = self.k;
-        let kth = |keys: &mut [u64]| match keys.len() < k {
+        let kth = |keys: &mut [M::Key]| match keys.len() < k {
             true => f32::INFINITY,
-            false => squared_of(*keys.select_nth_unstable(k - 1).1),
+            false => M::bound(*keys.select_nth_unstable(k - 1).1),
         };
         (0..self.filled.len()).map(|query| kth(self.keys(query))).collect()
     }
 
     /// Writes the k nearest of each query to `lists` (`[query][k]`), nearest first; returns the queries to whom fewer
     /// came.
-    fn finish(mut self, lists: &mut [u32]) -> Vec<usize> {
+    fn finish(mut self, lists: &mut [M::Found]) -> Vec<usize> {
         let k = self.k;
         let mut open = Vec::new();
         for (query, list) in lists.chunks_exact_mut(k).enumerate() {
@@ -83,20 +83,22 @@ impl Block {
                 keys.select_nth_unstable(k - 1);
             }
             keys[..k].sort_unstable();
-            list.iter_mut().zip(keys).for_each(|(index, &mut key)| *index = key as u32);
+            list.iter_mut().zip(keys).for_each(|(to, &mut key)| *to = M::found(key));
         }
         open
     }
 }
 
-impl Collector for Block {
+impl<M: Measure> Collector for Block<M> {
+    type Squared = M;
+
     fn bounds(&self) -> &[f32] {
         &self.bounds
     }
 
     #[inline]
-    fn offer(&mut self, query: usize, candidate: usize, squared: f32) {
-        let key = key(squared, candidate as u32);
+    fn offer(&mut self, query: usize, candidate: usize, squared: M) {
+        let key = squared.key(candidate as u32);
         if key > self.last[query] {
             return;
         }
@@ -108,7 +110,7 @@ impl Collector for Block {
             let last = *self.keys(query).select_nth_unstable(k - 1).1;
             self.filled[query] = k;
             self.last[query] = last;
-            self.bounds[query] = squared_of(last);
+            self.bounds[query] = M::bound(last);
         }
     }
 }
@@ -127,47 +129,63 @@ fn guessed(k: usize, count: usize) -> Option<usize> {
 }
 
 /// As [`Backend::nearest`](crate::kernel::Backend::nearest); without `among` the queries are searched among each
-/// other. Memory beyond the sets: 16 k bytes a query, or those of the queries at hand where there are `among`.
+/// other. Memory beyond the sets: 10 k bytes a query, or those of the queries at hand where there are `among`.
 pub(in super::super) fn nearest(k: usize, queries: &Set<'_>, among: Option<&Set<'_>>) -> Vec<u32> {
+    lists::<f32>(k, queries, among, |&index| index)
+}
+
+/// As [`Backend::neighbours`](crate::kernel::Backend::neighbours), by double precision alone. Memory as of [`nearest`], 20 k
+/// bytes a query.
+pub(in super::super) fn neighbours(k: usize, queries: &Set<'_>, among: Option<&Set<'_>>) -> Vec<Neighbour> {
+    lists::<f64>(k, queries, among, |neighbour| neighbour.index)
+}
+
+/// The lists of all queries, nearest first; `index` is that of a candidate on one.
+fn lists<M: Measure>(
+    k: usize,
+    queries: &Set<'_>,
+    among: Option<&Set<'_>>,
+    index: impl Fn(&M::Found) -> u32,
+) -> Vec<M::Found> {
     let (candidates, itself) = (among.unwrap_or(queries), among.is_none());
     let k = k.min(candidates.count().saturating_sub(usize::from(itself)));
-    let Some(rank) = guessed(k, candidates.count()) else { return search(k, queries, among, None).0 };
+    let Some(rank) = guessed(k, candidates.count()) else { return search::<M>(k, queries, among, None).0 };
     let rows: Vec<f32> =
         sample(candidates.count()).flat_map(|row| candidates.rows.row(row)).copied().collect();
-    let (mut lists, open) = search(k, queries, among, Some((rank, &candidates.like(&rows))));
+    let (mut lists, open) = search::<M>(k, queries, among, Some((rank, &candidates.like(&rows))));
     if open.is_empty() {
         return lists;
     }
     // Held against all candidates, a query meets itself.
     let rows: Vec<f32> = open.iter().flat_map(|&query| queries.rows.row(query)).copied().collect();
     let most = k + usize::from(itself);
-    let (again, _) = search(most, &queries.like(&rows), Some(candidates), None);
+    let (again, _) = search::<M>(most, &queries.like(&rows), Some(candidates), None);
     for (&query, found) in open.iter().zip(again.chunks_exact(most)) {
-        let others = found.iter().filter(|&&index| !itself || index as usize != query);
-        lists[query * k..][..k].iter_mut().zip(others).for_each(|(index, &found)| *index = found);
+        let others = found.iter().filter(|found| !itself || index(found) as usize != query);
+        lists[query * k..][..k].iter_mut().zip(others).for_each(|(to, &found)| *to = found);
     }
     lists
 }
 
 /// The lists of all queries, and the queries whose guess was too near; guesses are the `rank`-th nearest of a sample.
-fn search(
+fn search<M: Measure>(
     k: usize,
     queries: &Set<'_>,
     among: Option<&Set<'_>>,
     guess: Option<(usize, &Set<'_>)>,
-) -> (Vec<u32>, Vec<usize>) {
-    let mut lists = vec![0; queries.count() * k];
+) -> (Vec<M::Found>, Vec<usize>) {
+    let mut lists = vec![M::Found::default(); queries.count() * k];
     if k == 0 {
         return (lists, Vec::new());
     }
     let size = |first: usize| (queries.count() - first).min(BLOCK);
     let block = |first: usize| {
         let bounds = guess.map(|(rank, sample)| {
-            let mut block = Block::new(size(first), rank, None);
+            let mut block = Block::<Rough>::new(size(first), rank, None);
             sweep_rows(queries, first, size(first), sample, &mut block);
             block.farthest()
         });
-        Block::new(size(first), k, bounds)
+        Block::<M>::new(size(first), k, bounds)
     };
     let firsts: Vec<usize> = queries.blocks().collect();
     let parts = lists.par_chunks_mut(BLOCK * k);
@@ -177,7 +195,7 @@ fn search(
             blocks.into_par_iter().zip(parts).map(|(block, part)| block.finish(part)).collect()
         }
         Some(among) => {
-            let one = |(&first, part): (&usize, &mut [u32])| {
+            let one = |(&first, part): (&usize, &mut [M::Found])| {
                 let mut block = block(first);
                 sweep_rows(queries, first, size(first), among, &mut block);
                 block.finish(part)
@@ -195,6 +213,7 @@ mod tests {
     use super::*;
     use crate::batch::Embeddings;
     use crate::kernel::fast::InstructionSet;
+    use crate::kernel::fast::search::Means;
     use crate::metric::retrieval::nearest_row;
 
     #[test]
@@ -206,11 +225,12 @@ mod tests {
         let x: Vec<f32> = (0..count)
             .map(|i| (i * 7 % count) as f32 / 4096.0 + if drawn.contains(&i) { 0.0 } else { 8.0 })
             .collect();
-        let set = Set::new(Embeddings::new(&x, 1).unwrap(), InstructionSet::best()).unwrap();
+        let means = Means::new(InstructionSet::best(), 1);
+        let set = Set::new(Embeddings::new(&x, 1).unwrap(), means).unwrap();
         let rank = guessed(k, count).unwrap();
         let sampled: Vec<f32> = drawn.iter().map(|&i| x[i]).collect();
         for among in [None, Some(&set)] {
-            let (_, open) = search(k, &set, among, Some((rank, &set.like(&sampled))));
+            let (_, open) = search::<f32>(k, &set, among, Some((rank, &set.like(&sampled))));
             assert_eq!(open, drawn);
             let lists = nearest(k, &set, among);
             for (query, list) in lists.chunks_exact(k).enumerate() {

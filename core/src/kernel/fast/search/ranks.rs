@@ -10,8 +10,9 @@ use core::ops::Range;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::measure::Measure;
 use super::tile::{lanes, many_registers, products};
-use super::{BLOCK, Collector, InstructionSet, Labeled, Set, TILE_MULTIPLE, sweep_pairs, sweep_rows};
+use super::{BLOCK, Collector, Labeled, Means, Set, TILE_MULTIPLE, sweep_pairs, sweep_rows};
 use crate::batch::Embeddings;
 use crate::kernel::MatchRanks;
 use crate::metric::retrieval::tie_slack;
@@ -39,8 +40,8 @@ impl ByClass {
         Self { order, labels, values, dim: view.rows.dim() }
     }
 
-    fn set(&self, instructions: InstructionSet) -> Option<Set<'_>> {
-        Set::new(Embeddings::new(&self.values, self.dim).expect("whole rows"), instructions)
+    fn set(&self, means: Means) -> Option<Set<'_>> {
+        Set::new(Embeddings::new(&self.values, self.dim).expect("whole rows"), means)
     }
 
     /// Where the rows of a class stand.
@@ -96,7 +97,7 @@ impl Block {
 
     /// The distances to the matches, in order, and the first bounds.
     fn measure(&mut self, queries: &Set<'_>, among: &Set<'_>, itself: bool) {
-        queries.instructions.run(Measure { block: self, queries, among, itself });
+        queries.means.instructions.run(Matches { block: self, queries, among, itself });
         let slack = tie_slack::<f32>();
         for query in 0..self.classes.len() {
             let matches = &mut self.matches[self.offsets[query]..self.offsets[query + 1]];
@@ -122,6 +123,8 @@ impl Block {
 }
 
 impl Collector for Block {
+    type Squared = f32;
+
     fn bounds(&self) -> &[f32] {
         &self.bounds
     }
@@ -146,14 +149,14 @@ impl Collector for Block {
 }
 
 /// The squared distances of a block of queries to their matches.
-struct Measure<'a> {
+struct Matches<'a> {
     block: &'a mut Block,
     queries: &'a Set<'a>,
     among: &'a Set<'a>,
     itself: bool,
 }
 
-impl WithSimd for Measure<'_> {
+impl WithSimd for Matches<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -162,7 +165,7 @@ impl WithSimd for Measure<'_> {
     }
 }
 
-impl Measure<'_> {
+impl Matches<'_> {
     #[inline(always)]
     fn measure<S: Simd, const ROWS: usize, const VECTORS: usize>(self, simd: S) {
         let width = VECTORS * S::F32_LANES;
@@ -186,7 +189,7 @@ impl Measure<'_> {
                         if self.itself && i == j {
                             continue;
                         }
-                        let squared = self.queries.squared(i, self.among, j, sums[j - panel * width]);
+                        let squared = f32::of(self.queries, i, self.among, j, sums[j - panel * width]);
                         block.matches[block.offsets[query] + filled[r]] = squared;
                         filled[r] += 1;
                     }
@@ -202,18 +205,18 @@ impl Measure<'_> {
 /// Memory beyond the embeddings: three copies of them, and 8 bytes a pair of a class, of which at most [`COUNTS`]
 /// at once, or those of [`TILE_MULTIPLE`] queries on each thread.
 pub(in super::super) fn match_ranks(
-    instructions: InstructionSet,
+    means: Means,
     depth: usize,
     queries: Labeled<'_>,
     candidates: Option<Labeled<'_>>,
 ) -> Option<MatchRanks> {
-    within(COUNTS, instructions, depth, queries, candidates)
+    within(COUNTS, means, depth, queries, candidates)
 }
 
 /// [`match_ranks`], with at most `bytes` of counts at once.
 pub(super) fn within(
     bytes: usize,
-    instructions: InstructionSet,
+    means: Means,
     depth: usize,
     queries: Labeled<'_>,
     candidates: Option<Labeled<'_>>,
@@ -222,9 +225,9 @@ pub(super) fn within(
     let asked = ByClass::new(queries);
     let others = candidates.map(ByClass::new);
     let among = others.as_ref().unwrap_or(&asked);
-    let query_set = asked.set(instructions)?;
+    let query_set = asked.set(means)?;
     let other_set = match &others {
-        Some(others) => Some(others.set(instructions)?),
+        Some(others) => Some(others.set(means)?),
         None => None,
     };
     let among_set = other_set.as_ref().unwrap_or(&query_set);

@@ -1,9 +1,11 @@
 //! Search by streams of pairs against brute force in double precision, on every instruction set and on threads.
 
-use super::TILE_MULTIPLE;
+use super::{Labeled, Means, Set, TILE_MULTIPLE, match_ranks, nearest, neighbours, ranks};
+use crate::batch::Embeddings;
+use crate::kernel::fast::half::Tiles;
 use crate::kernel::fast::{Fast, InstructionSet};
 use crate::kernel::scalar::Reference;
-use crate::kernel::{Backend, MatchRanks, SearchView};
+use crate::kernel::{Backend, MatchRanks, Neighbour, SearchView};
 use crate::rng::{Key, Stream};
 
 /// Uniform in [-1, 1), in steps of 1/8: sums of products are exact, so ties and order are those of double precision.
@@ -145,12 +147,10 @@ fn places_in_a_gallery_are_those_of_the_definition() {
 
 #[test]
 fn counts_that_do_not_fit_are_done_few_queries_at_a_time_with_the_same_places() {
-    use super::{Labeled, ranks};
-    use crate::batch::Embeddings;
     for (name, dim, x, labels) in sets() {
         let rows = Embeddings::new(&x, dim).unwrap();
-        let set = InstructionSet::best();
-        let within = |bytes| ranks::within(bytes, set, 8, Labeled { rows, labels: &labels }, None).unwrap();
+        let means = Means::new(InstructionSet::best(), dim);
+        let within = |bytes| ranks::within(bytes, means, 8, Labeled { rows, labels: &labels }, None).unwrap();
         assert!(within(usize::MAX) == within(0), "{name}");
     }
 }
@@ -168,6 +168,95 @@ fn neighbours_are_those_of_the_definition() {
                 let got = fast.nearest(dim, k, view(&x, &labels), None).unwrap();
                 assert!(got == among_themselves, "{name}, k {k}, {}", fast.instruction_set());
                 assert!(fast.nearest(dim, k, view(&q, &of), gallery).unwrap() == wanted, "{name}, k {k}");
+            }
+        }
+    }
+}
+
+/// By definition, with the squared distances in double precision: exact on these grids, whatever the order of the sums.
+fn neighbours_by_definition(
+    dim: usize,
+    k: usize,
+    queries: SearchView<'_, Vec<f32>>,
+    candidates: Option<SearchView<'_, Vec<f32>>>,
+) -> Vec<Neighbour> {
+    let among = candidates.unwrap_or(queries);
+    let lists = nearest_by_definition(dim, k, queries, candidates);
+    let k = lists.len() / queries.count;
+    let row = |x: &SearchView<'_, Vec<f32>>, i: usize| x.embeddings[i * dim..][..dim].to_vec();
+    let of = |(at, index): (usize, u32)| Neighbour {
+        index,
+        squared: squared(&row(&queries, at / k), &row(&among, index as usize)),
+    };
+    lists.into_iter().enumerate().map(of).collect()
+}
+
+#[test]
+fn neighbours_in_double_precision_are_those_of_the_definition() {
+    for (name, dim, x, labels) in sets() {
+        let q = [&grid(9, 61, dim)[..], &x[..dim]].concat();
+        for k in [0, 1, 4, 33, 300] {
+            let among_themselves = neighbours_by_definition(dim, k, view(&x, &labels), None);
+            let wanted = neighbours_by_definition(dim, k, view(&q, &[0; 62]), Some(view(&x, &labels)));
+            assert_eq!(Reference.neighbours(dim, k, &x, None).unwrap(), among_themselves, "{name}, k {k}");
+            for fast in backends() {
+                assert!(
+                    fast.neighbours(dim, k, &x, None).unwrap() == among_themselves,
+                    "{name}, k {k}, {}",
+                    fast.instruction_set()
+                );
+                assert!(fast.neighbours(dim, k, &q, Some(&x)).unwrap() == wanted, "{name}, k {k}");
+            }
+        }
+    }
+}
+
+/// Numbers of all kinds, a third of the rows near others.
+fn uneven(count: usize, dim: usize) -> Vec<f32> {
+    let key = Key::new(14, Stream::Init, 0);
+    let mut x: Vec<f32> = (0..count * dim)
+        .map(|i| (key.uniform(0, i as u32) + key.uniform(1, i as u32)) as f32 - 0.9)
+        .collect();
+    for i in (3..count).step_by(3) {
+        let scale = 1.0 + 1e-3 * i as f32 / count as f32;
+        for k in 0..dim {
+            x[i * dim + k] = scale * x[(i - 3) * dim + k] + 1e-2 * (x[(i - 1) * dim + k]);
+        }
+    }
+    x
+}
+
+#[test]
+fn pairs_that_are_screened_in_bf16_give_the_same_results() {
+    let more = [(700, 33), (300, 64), (97, 1)]
+        .map(|(count, dim)| ("uneven", dim, uneven(count, dim), labels(15, count, 50)));
+    for (name, dim, x, labels) in sets().into_iter().chain(more) {
+        let rows = Embeddings::new(&x, dim).unwrap();
+        let some = Embeddings::new(&x[..x.len() / dim / 3 * dim], dim).unwrap();
+        for set in InstructionSet::available() {
+            let without = Means { instructions: set, screen: None };
+            let tiles = [Tiles::Plain(set), Tiles::new(set)];
+            for means in tiles.map(|tiles| Means { instructions: set, screen: Some(tiles) }) {
+                let asked = Labeled { rows, labels: &labels };
+                let few = Labeled { rows: some, labels: &labels[..some.count()] };
+                for depth in [1, 30] {
+                    let places = |means, among| match_ranks(means, depth, asked, among).unwrap();
+                    assert!(places(means, None) == places(without, None), "{name}, {set}");
+                    assert!(places(means, Some(few)) == places(without, Some(few)), "{name}, {set}");
+                    let within = |means| ranks::within(0, means, depth, asked, None).unwrap();
+                    assert!(within(means) == within(without), "{name}, {set}");
+                }
+                for k in [1, 9, 40] {
+                    let sets = |means| (Set::new(rows, means).unwrap(), Set::new(some, means).unwrap());
+                    let (screened, plain) = (sets(means), sets(without));
+                    for among in [false, true] {
+                        let of = |sets: &(Set<'_>, Set<'_>)| {
+                            let among = among.then_some(&sets.1);
+                            (nearest(k, &sets.0, among), neighbours(k, &sets.0, among))
+                        };
+                        assert!(of(&screened) == of(&plain), "{name}, {set}, k {k}");
+                    }
+                }
             }
         }
     }

@@ -88,6 +88,19 @@ pub(super) fn any<S: Simd, const VECTORS: usize>(simd: S, masks: [S::m32s; VECTO
     pulp::bytemuck::bytes_of(&all).iter().fold(0, |all, byte| all | byte) != 0
 }
 
+/// A bit a lane.
+#[inline(always)]
+pub(super) fn bits<S: Simd>(mask: S::m32s) -> u32 {
+    // Masks are bits or lanes that are all bits or none.
+    match *pulp::bytemuck::bytes_of(&mask) {
+        [bits] => u32::from(bits),
+        [low, high] => u32::from(u16::from_le_bytes([low, high])),
+        ref lanes => {
+            (0..).zip(lanes.iter().step_by(4)).fold(0, |bits, (at, lane)| bits | u32::from(lane & 1) << at)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
