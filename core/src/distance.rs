@@ -13,7 +13,9 @@ const LANES: usize = 16;
 /// Below this share of the mean squared length, `a² + b² - 2ab` has lost too many digits \[R2\].
 const NEAR: f64 = 0.05;
 
-/// Sum over i of `term(x[i], y[i])`: sixteen partial sums, added in order at the end.
+/// Sum over i of `term(x[i], y[i])`: sixteen partial sums, added in order at the end. Always inlined, into loops that are
+/// compiled for wider vectors.
+#[inline(always)]
 fn lane_sum<T: Scalar>(x: &[T], y: &[T], term: impl Fn(T, T) -> T) -> T {
     let (xs, x_rest) = x.as_chunks::<LANES>();
     let (ys, y_rest) = y.as_chunks::<LANES>();
@@ -35,6 +37,7 @@ fn lane_sum<T: Scalar>(x: &[T], y: &[T], term: impl Fn(T, T) -> T) -> T {
 /// assert_eq!(nearfar_core::dot(&[1.0, 2.0], &[3.0, 0.5]), 4.0);
 /// ```
 #[must_use]
+#[inline(always)]
 pub fn dot<T: Scalar>(x: &[T], y: &[T]) -> T {
     lane_sum(x, y, |x, y| x * y)
 }
@@ -45,6 +48,7 @@ pub fn dot<T: Scalar>(x: &[T], y: &[T]) -> T {
 /// assert_eq!(nearfar_core::squared_distance(&[1.0, 2.0], &[4.0, 6.0]), 25.0);
 /// ```
 #[must_use]
+#[inline(always)]
 pub fn squared_distance<T: Scalar>(x: &[T], y: &[T]) -> T {
     lane_sum(x, y, |x, y| (x - y) * (x - y))
 }

@@ -1,7 +1,10 @@
 //! Rows to be multiplied with rows: each number of a product is the inner product of two of them.
 
+use pulp::{Simd, WithSimd};
+
 use super::pack::round_row;
 use super::tiles::{BLOCK, PANEL, Product, STEP, Tiles, wide};
+use crate::kernel::fast::InstructionSet;
 use crate::kernel::fast::scratch::Lined;
 
 /// Rows rounded to bf16, laid out as both sides of a product.
@@ -21,37 +24,8 @@ impl HalfRows {
 
     /// `rows` of `dim` numbers each. Behind the last one are zeros, a block of them at least, so that `count` rows from
     /// any row on may be rounded up.
-    pub(in crate::kernel::fast) fn new(rows: &[f32], dim: usize) -> Self {
-        let depth = dim.next_multiple_of(STEP);
-        let len = ((rows.len() / dim).next_multiple_of(BLOCK) + BLOCK) * depth;
-        let (mut left, mut right) = (Lined::<u16>::new(len), Lined::<u16>::new(len));
-        let mut error = 0.0_f64;
-        for (row, to) in rows.chunks_exact(dim).zip(left.chunks_exact_mut(depth)) {
-            round_row(row, to);
-            let (mut lost, mut square) = (0.0, 0.0);
-            for (&x, &rounded) in row.iter().zip(&*to) {
-                let off = f64::from(x) - f64::from(wide(rounded));
-                lost += off * off;
-                square += f64::from(x) * f64::from(x);
-            }
-            if square > 0.0 {
-                error = error.max(lost / square);
-            }
-        }
-        for (rows, to) in left.chunks_exact(BLOCK * depth).zip(right.chunks_exact_mut(BLOCK * depth)) {
-            for (at, row) in rows.chunks_exact(depth).enumerate() {
-                let (tile, column) = (at / (BLOCK / 2), at % (BLOCK / 2));
-                for (terms, to) in row.chunks_exact(STEP).zip(to.chunks_exact_mut(PANEL)) {
-                    let to = &mut to[tile * PANEL / 2..][..PANEL / 2];
-                    for (pair, to) in terms.chunks_exact(2).zip(to.chunks_exact_mut(BLOCK)) {
-                        to[2 * column..][..2].copy_from_slice(pair);
-                    }
-                }
-            }
-        }
-        // Up, whatever the roundings of this line.
-        let error = (error.sqrt() * (1.0 + 1e-6)) as f32;
-        Self { depth, left, right, error }
+    pub(in crate::kernel::fast) fn new(set: InstructionSet, rows: &[f32], dim: usize) -> Self {
+        set.run(Rounded { rows, dim })
     }
 
     /// The largest `|x - bf16(x)| / |x|` of a row: at most 2^-8, and 2^-9.8 or so where numbers are of all kinds.
@@ -88,17 +62,68 @@ impl HalfRows {
     }
 }
 
+/// Rows to be rounded.
+struct Rounded<'a> {
+    rows: &'a [f32],
+    dim: usize,
+}
+
+impl WithSimd for Rounded<'_> {
+    type Output = HalfRows;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> HalfRows {
+        let Self { rows, dim } = self;
+        let depth = dim.next_multiple_of(STEP);
+        let len = ((rows.len() / dim).next_multiple_of(BLOCK) + BLOCK) * depth;
+        let (mut left, mut right) = (Lined::<u16>::new(len), Lined::<u16>::new(len));
+        let mut error = 0.0_f64;
+        for (row, to) in rows.chunks_exact(dim).zip(left.chunks_exact_mut(depth)) {
+            round_row(row, to);
+            error = error.max(lost_share(row, to));
+        }
+        for (rows, to) in left.chunks_exact(BLOCK * depth).zip(right.chunks_exact_mut(BLOCK * depth)) {
+            for (at, row) in rows.chunks_exact(depth).enumerate() {
+                let (tile, column) = (at / (BLOCK / 2), at % (BLOCK / 2));
+                for (terms, to) in row.chunks_exact(STEP).zip(to.chunks_exact_mut(PANEL)) {
+                    let to = &mut to[tile * PANEL / 2..][..PANEL / 2];
+                    for (pair, to) in terms.chunks_exact(2).zip(to.chunks_exact_mut(BLOCK)) {
+                        to[2 * column..][..2].copy_from_slice(pair);
+                    }
+                }
+            }
+        }
+        // Up, whatever the roundings of this line.
+        HalfRows { depth, left, right, error: (error.sqrt() * (1.0 + 1e-6)) as f32 }
+    }
+}
+
+/// `|x - half|² / |x|²`; 0 of zeros.
+#[inline(always)]
+fn lost_share(x: &[f32], half: &[u16]) -> f64 {
+    const LANES: usize = 8;
+    let (mut lost, mut square) = ([0.0; LANES], [0.0; LANES]);
+    for (x, half) in x.chunks(LANES).zip(half.chunks(LANES)) {
+        for (((lost, square), &x), &half) in lost.iter_mut().zip(&mut square).zip(x).zip(half) {
+            let off = f64::from(x) - f64::from(wide(half));
+            *lost += off * off;
+            *square += f64::from(x) * f64::from(x);
+        }
+    }
+    let square: f64 = square.iter().sum();
+    if square > 0.0 { lost.iter().sum::<f64>() / square } else { 0.0 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::fast::InstructionSet;
     use crate::kernel::fast::half::pack::round;
 
     #[test]
     fn products_are_those_of_the_rounded_rows_and_the_error_is_the_largest() {
         let (count, dim) = (70, 37);
         let x: Vec<f32> = (0..count * dim).map(|i| ((i * 7919) % 1000) as f32 / 499.0 - 1.0).collect();
-        let rows = HalfRows::new(&x, dim);
+        let rows = HalfRows::new(InstructionSet::best(), &x, dim);
         let half: Vec<f32> = x.iter().map(|&x| wide(round(x))).collect();
         let dot = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| f64::from(x * y)).sum::<f64>();
         let tiles = Tiles::new(InstructionSet::best());
@@ -124,9 +149,9 @@ mod tests {
 
     #[test]
     fn zeros_and_what_bf16_cannot_hold_have_their_errors() {
-        assert_eq!(HalfRows::new(&[0.0; 6], 3).error(), 0.0);
+        assert_eq!(HalfRows::new(InstructionSet::best(), &[0.0; 6], 3).error(), 0.0);
         // Subnormal numbers are zeros to the units: all is lost.
-        let error = HalfRows::new(&[1e-39, 0.0, 1.0, 2.0], 2).error();
+        let error = HalfRows::new(InstructionSet::best(), &[1e-39, 0.0, 1.0, 2.0], 2).error();
         assert!((1.0..1.001).contains(&error), "{error}");
     }
 }

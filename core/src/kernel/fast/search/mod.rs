@@ -12,7 +12,7 @@
 //! ([`screen`]); what passes is multiplied anew in f32. The results are the same numbers.
 //!
 //! Where queries are searched among themselves each product serves both its ends. Memory: two packed copies of the
-//! embeddings, as much as one more for the screen, and what the collectors hold.
+//! embeddings at most, as much as one more for the screen, and what the collectors hold.
 
 mod few;
 mod measure;
@@ -24,8 +24,9 @@ mod sweep;
 mod tests;
 mod tile;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::InstructionSet;
@@ -74,8 +75,9 @@ pub(super) struct Set<'a> {
     squares: Vec<f32>,
     /// Squared lengths less the rounding of a distance; NaN behind the last row, which is within no bound.
     reduced: Vec<f32>,
-    strips: Vec<f32>,
-    panels: Vec<f32>,
+    /// The rows as one side of a tile and as the other, laid out when the first tile asks.
+    strips: OnceLock<Vec<f32>>,
+    panels: OnceLock<Vec<f32>>,
     shape: TileShape,
     /// The same rows in bf16, if pairs are screened.
     half: Option<HalfRows>,
@@ -89,20 +91,35 @@ fn rounding(dim: usize) -> f32 {
     (1.25 * dim as f32 + 64.0) * (0.5 * f32::EPSILON)
 }
 
+/// The squared length of each row.
+struct Squares<'a>(Embeddings<'a, f32>);
+
+impl WithSimd for Squares<'_> {
+    type Output = Vec<f32>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Vec<f32> {
+        let mut squares = vec![0.0; self.0.count()];
+        for (square, row) in squares.iter_mut().zip(self.0.rows()) {
+            *square = dot(row, row);
+        }
+        squares
+    }
+}
+
 impl<'a> Set<'a> {
     /// `None` if a length lies so far from 1 that products of f32 could overflow or vanish.
     pub(super) fn new(rows: Embeddings<'a, f32>, means: Means) -> Option<Self> {
-        let shape = TileShape::of(means.instructions);
-        let squares: Vec<f32> = rows.rows().map(|row| dot(row, row)).collect();
+        let squares = means.instructions.run(Squares(rows));
         if !squares.iter().all(|square| *square == 0.0 || SQUARES.contains(square)) {
             return None;
         }
         let mut reduced: Vec<f32> =
             squares.iter().map(|square| square * (1.0 - rounding(rows.dim()))).collect();
         reduced.resize(reduced.len().next_multiple_of(TILE_MULTIPLE), f32::NAN);
-        let (strips, panels) =
-            (pack(rows.as_slice(), rows.dim(), shape.rows), pack(rows.as_slice(), rows.dim(), shape.columns));
-        let half = means.screen.map(|_| HalfRows::new(rows.as_slice(), rows.dim()));
+        let half = means.screen.map(|_| HalfRows::new(means.instructions, rows.as_slice(), rows.dim()));
+        let shape = TileShape::of(means.instructions);
+        let (strips, panels) = Default::default();
         Some(Self { rows, squares, reduced, strips, panels, shape, half, means })
     }
 
@@ -122,14 +139,25 @@ impl<'a> Set<'a> {
     }
 
     fn strip(&self, index: usize) -> &[f32] {
-        let len = self.shape.rows * self.rows.dim();
-        &self.strips[index * len..][..len]
+        group(self.rows, &self.strips, self.shape.rows, index)
     }
 
     fn panel(&self, index: usize) -> &[f32] {
-        let len = self.shape.columns * self.rows.dim();
-        &self.panels[index * len..][..len]
+        group(self.rows, &self.panels, self.shape.columns, index)
     }
+}
+
+/// One of the groups of `width` rows, all of which are `packed` for the first that is asked for.
+#[inline]
+fn group<'a>(
+    rows: Embeddings<'_, f32>,
+    packed: &'a OnceLock<Vec<f32>>,
+    width: usize,
+    index: usize,
+) -> &'a [f32] {
+    let packed = packed.get_or_init(|| pack(rows.as_slice(), rows.dim(), width));
+    let len = width * rows.dim();
+    &packed[index * len..][..len]
 }
 
 /// Embeddings and their classes.
