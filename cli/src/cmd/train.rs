@@ -49,7 +49,7 @@ pub(super) fn run(args: &TrainArgs, common: &Common) -> Result<Answer> {
         }
     };
     let (run, summary, training) = match &place {
-        Place::Cpu(fast) => trained(args, &**fast, &place.name(), config, &data)?,
+        Place::Cpu(fast) => fast.run(|| trained(args, &**fast, &place.name(), config, &data))?,
         Place::Gpu(cuda) => trained(args, &**cuda, &place.name(), config, &data)?,
     };
     let text = format!(

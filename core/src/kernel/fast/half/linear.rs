@@ -12,6 +12,8 @@ use crate::kernel::fast::linear::Weights;
 
 /// Rows of a result that one task puts together, and of the left side that one rounds.
 const FINISHED: usize = 32;
+/// Columns of the weights that one task packs: rows of some cache lines each, one after the other.
+const PACKED: usize = 4 * BLOCK;
 /// Blocks of rows of the weights' gradient that one task computes.
 const BAND: usize = 2;
 
@@ -27,29 +29,34 @@ impl Layers {
         finish: impl Fn(usize, &mut [f32], &[f32]) + Sync,
     ) {
         let (depth, tall) = (inner.next_multiple_of(STEP), rows.next_multiple_of(BLOCK));
-        let panels = Panels::new(inner, BLOCK);
         self.scratch.half(tall * depth, |xs| {
             self.round_rows((rows, inner), x, depth, xs);
             let xs = &*xs;
             self.scratch.single(outputs.div_ceil(BLOCK) * tall * BLOCK, |sums| {
-                sums.par_chunks_mut(tall * BLOCK).enumerate().for_each(|(block, c)| {
-                    let columns = block * BLOCK..((block + 1) * BLOCK).min(outputs);
-                    self.scratch.half(panels.len() + 2 * depth * BLOCK, |scratch| {
+                sums.par_chunks_mut(tall * PACKED).enumerate().for_each(|(task, sums)| {
+                    let columns = task * PACKED..((task + 1) * PACKED).min(outputs);
+                    let panels = Panels::new(inner, columns.len());
+                    let scratch_len = 2 * depth * panels.blocks * BLOCK;
+                    self.scratch.half(panels.len() + scratch_len, |scratch| {
                         let (b, scratch) = scratch.split_at_mut(panels.len());
                         self.set.run(PackColumns { weights, inner, columns, panels, scratch, to: &mut *b });
                         let (blocks, run) = (tall / BLOCK, depth / STEP);
-                        let product = Product {
-                            blocks,
-                            a: xs,
-                            stride: depth,
-                            starts: &[0],
-                            run,
-                            b,
-                            add: false,
-                            c,
-                            width: BLOCK,
-                        };
-                        product.run(tiles);
+                        for (b, c) in
+                            b.chunks_exact(panels.block_len()).zip(sums.chunks_exact_mut(tall * BLOCK))
+                        {
+                            let product = Product {
+                                blocks,
+                                a: xs,
+                                stride: depth,
+                                starts: &[0],
+                                run,
+                                b,
+                                add: false,
+                                c,
+                                width: BLOCK,
+                            };
+                            product.run(tiles);
+                        }
                     });
                 });
                 let sums = &*sums;
@@ -108,6 +115,7 @@ impl Layers {
                                 };
                                 product.run(tiles);
                             }
+                            // Straight into `dw`, whose rows begin anywhere in a line, takes longer.
                             for (to, from) in dw.chunks_exact_mut(outputs).zip(sums.chunks_exact(wide)) {
                                 to.copy_from_slice(&from[..outputs]);
                             }
@@ -129,13 +137,13 @@ impl Layers {
     }
 }
 
-/// Packs a block of columns of the weights.
+/// Packs some columns of the weights.
 struct PackColumns<'a> {
     weights: Weights<'a>,
     inner: usize,
     columns: core::ops::Range<usize>,
     panels: Panels,
-    /// Twice the block.
+    /// Twice the blocks.
     scratch: &'a mut [u16],
     to: &'a mut [u16],
 }
@@ -147,17 +155,17 @@ impl WithSimd for PackColumns<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { weights: Weights { data, stride, transposed }, inner, columns, panels, scratch, to } =
             self;
-        let depth = panels.steps * STEP;
-        let (plain, rows) = scratch.split_at_mut(depth * BLOCK);
+        let (depth, width) = (panels.steps * STEP, panels.blocks * BLOCK);
+        let (plain, rows) = scratch.split_at_mut(depth * width);
         if transposed {
             let from = &data[columns.start * stride..columns.end * stride];
             let round = RoundRows { columns: inner, stride, depth, from, to: plain };
             Turned { round, turned: &mut *rows }.with_simd(simd);
         } else {
             let from = &data[columns.start..inner * stride];
-            RoundRows { columns: columns.len(), stride, depth: BLOCK, from, to: &mut *rows }.with_simd(simd);
+            RoundRows { columns: columns.len(), stride, depth: width, from, to: &mut *rows }.with_simd(simd);
         }
-        Pairs { panels, columns: BLOCK, rows, to }.with_simd(simd);
+        Pairs { panels, columns: width, rows, to }.with_simd(simd);
     }
 }
 
