@@ -7,6 +7,8 @@ use anyhow::{Result, ensure};
 use nearfar_core::isotonic::{Isotonic, Options};
 use nearfar_core::kernel::fast::{Fast, InstructionSet, Rates};
 use nearfar_core::kernel::{Backend, BatchView};
+use nearfar_core::metric::exact::{self, Labeled};
+use nearfar_core::metric::retrieval::Retrieval;
 use nearfar_core::net::{Architecture, InputShape, LayerSpec, Network, Optimizer};
 use nearfar_core::{
     Cap, Draw, EmptyRow, FarCut, Key, Loss, Margin, Objective, Reduction, Sampler, Stream, Weighting,
@@ -17,8 +19,8 @@ use nearfar_core::{
 const PER_CLASS: usize = 4;
 /// Samples of a batch that has a memory.
 const REMEMBERING: usize = 160;
-/// Samples in a batch of the networks.
-const NETWORK_BATCH: usize = 128;
+/// Samples in batches of the networks.
+const BATCHES: [usize; 2] = [128, 512];
 /// How long one path is repeated, and how often at least.
 const TIME: Duration = Duration::from_millis(400);
 const REPEATS: usize = 5;
@@ -53,27 +55,12 @@ pub fn all(
     rates: &Rates,
 ) -> Result<Vec<Timing>> {
     let fast = Fast::with_instruction_set(threads, set)?;
-    let mut list = Vec::new();
-    for &n in sizes {
-        list.push(step(&fast, &Step { name: "step", expected: false, anchors: n, count: n }, dim, rates)?);
-    }
-    for &n in sizes {
-        list.push(step(&fast, &Step { name: "expected", expected: true, anchors: n, count: n }, dim, rates)?);
-    }
-    // The batch of the recipe `best`, the largest n rows of a memory behind it.
-    let count = REMEMBERING + sizes.iter().max().copied().unwrap_or(0);
-    for (name, expected) in [("step (memory)", false), ("expected (memory)", true)] {
-        list.push(step(&fast, &Step { name, expected, anchors: REMEMBERING, count }, dim, rates)?);
-    }
-    for &n in sizes {
-        list.push(search(&fast, n, dim, rates)?);
-    }
-    list.push(network(&fast, "mlp", &mlp()?, rates.multiply_adds)?);
-    list.push(network(&fast, "cnn", &cnn()?, rates.multiply_adds)?);
+    // On a thread of the pool, as training runs.
+    let mut list = fast.run(|| metric(&fast, sizes, dim, rates))?;
+    list.extend(fast.run(|| networks(&fast, ["mlp", "cnn"], rates.multiply_adds))?);
     if let Some(rate) = rates.tile_multiply_adds {
         let fast = Fast::with_instruction_set(threads, set)?.with_bf16();
-        list.push(network(&fast, "mlp bf16", &mlp()?, rate)?);
-        list.push(network(&fast, "cnn bf16", &cnn()?, rate)?);
+        list.extend(fast.run(|| networks(&fast, ["mlp bf16", "cnn bf16"], rate))?);
     }
     if threads == 1 {
         for &n in sizes {
@@ -81,6 +68,34 @@ pub fn all(
         }
     }
     Ok(list)
+}
+
+/// Steps and searches.
+fn metric(fast: &Fast, sizes: &[usize], dim: usize, rates: &Rates) -> Result<Vec<Timing>> {
+    let mut list = Vec::new();
+    for (name, expected) in [("step", false), ("expected", true)] {
+        for &n in sizes {
+            list.push(step(fast, &Step { name, expected, anchors: n, count: n }, dim, rates)?);
+        }
+    }
+    // The batch of the recipe `best`, the largest n rows of a memory behind it.
+    let count = REMEMBERING + sizes.iter().max().copied().unwrap_or(0);
+    for (name, expected) in [("step (memory)", false), ("expected (memory)", true)] {
+        list.push(step(fast, &Step { name, expected, anchors: REMEMBERING, count }, dim, rates)?);
+    }
+    for &n in sizes {
+        list.push(search(fast, n, dim, rates)?);
+    }
+    Ok(list)
+}
+
+/// An MLP at two sizes of batches and a CNN at one, under these names.
+fn networks(fast: &Fast, [mlp_name, cnn_name]: [&'static str; 2], rate: f64) -> Result<Vec<Timing>> {
+    Ok(vec![
+        network(fast, mlp_name, &mlp()?, BATCHES[0], rate)?,
+        network(fast, mlp_name, &mlp()?, BATCHES[1], rate)?,
+        network(fast, cnn_name, &cnn()?, BATCHES[0], rate)?,
+    ])
 }
 
 /// What repeated runs took: median and least time in microseconds, and memory.
@@ -163,11 +178,14 @@ fn step(fast: &Fast, of: &Step, dim: usize, rates: &Rates) -> Result<Timing> {
     Ok(Timing { name, n: count, dim, threads, median_us, least_us, floor_us, peak_bytes })
 }
 
-/// Recall@K, R-precision and MAP@R of a set.
+/// Recall@K, R-precision and MAP@R of a set, as `eval` has them.
 fn search(fast: &Fast, n: usize, dim: usize, rates: &Rates) -> Result<Timing> {
     let (rows, labels) = embeddings(n, dim)?;
+    let depth = crate::quality::RANKS.into_iter().max().unwrap_or(1);
     let Spent { median_us, least_us, peak_bytes } = time(|| {
-        crate::quality::retrieval(fast, &rows, dim, &labels, &crate::quality::RANKS)?;
+        let set = Labeled { rows: &rows, labels: &labels };
+        let ranks = exact::match_ranks(fast, dim, depth, set, None)?;
+        std::hint::black_box(Retrieval::of(&ranks, &crate::quality::RANKS));
         Ok(())
     })?;
     let seconds = 0.5 * (n * n * dim) as f64 / rates.multiply_adds;
@@ -199,9 +217,16 @@ fn cnn() -> Result<Architecture> {
     Ok(Architecture::new(InputShape { height: 28, width: 28, channels: 1 }, layers)?)
 }
 
-/// Forward, backward and Adam of a network, whose products run at `rate`; the gradient to the embeddings is given.
-fn network(fast: &Fast, name: &'static str, architecture: &Architecture, rate: f64) -> Result<Timing> {
-    let (n, dim) = (NETWORK_BATCH, architecture.dim());
+/// Forward, backward and Adam of a network on batches of `n`, whose products run at `rate`; the gradient to the embeddings
+/// is given.
+fn network(
+    fast: &Fast,
+    name: &'static str,
+    architecture: &Architecture,
+    n: usize,
+    rate: f64,
+) -> Result<Timing> {
+    let dim = architecture.dim();
     let key = Key::new(6, Stream::Init, 0);
     let numbers = |len: usize, item: u32| -> Vec<f32> {
         (0..len).map(|i| (key.uniform(item, i as u32) - 0.5) as f32).collect()

@@ -41,7 +41,7 @@ pub(super) fn run(args: &BenchArgs, common: &Common) -> Result<Answer> {
     }
     text += "\nThe ratio is that of the median to the floor.\n\
              The floor: each pair's product once, one logarithm and one exponential a pair (step); each pair's product \
-             once (eval);\nthe products of forward and backward (mlp, cnn, batch of 128); a sort of as many whole numbers \
+             once (eval);\nthe products of forward and backward (mlp, cnn: batches of n); a sort of as many whole numbers \
              (isotonic).\n";
     let rows: Vec<_> = timings
         .iter()
