@@ -42,7 +42,7 @@ impl<M: Measure> Block<M> {
         let mut bounds = bounds.unwrap_or_else(|| vec![f32::INFINITY; queries]);
         let last = bounds.iter().map(|&bound| M::last_key(bound)).collect();
         bounds.resize(queries.next_multiple_of(TILE_MULTIPLE), f32::NEG_INFINITY);
-        let room = k + k / 4 + 8;
+        let room = k + k / 4 + 1;
         Self {
             k,
             room,
