@@ -28,7 +28,8 @@ impl HalfRows {
         set.run(Rounded { rows, dim })
     }
 
-    /// The largest `|x - bf16(x)| / |x|` of a row: at most 2^-8, and 2^-9.8 or so where numbers are of all kinds.
+    /// The largest `|x - bf16(x)| / |x|` of a row: at most 2^-9 where no number is subnormal, and less where they are of all
+    /// kinds.
     pub(in crate::kernel::fast) fn error(&self) -> f32 {
         self.error
     }
@@ -144,7 +145,7 @@ mod tests {
         let largest = errors.fold(0.0, f64::max);
         let error = f64::from(rows.error());
         assert!(error >= largest && error < 1.001 * largest, "{error} for {largest}");
-        assert!(error < 1.0 / 256.0);
+        assert!(error < 1.0 / 512.0);
     }
 
     #[test]

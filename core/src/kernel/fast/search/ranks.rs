@@ -202,7 +202,7 @@ impl Matches<'_> {
 /// As [`Backend::match_ranks`](crate::kernel::Backend::match_ranks); `None` where lengths are out of bounds for
 /// products of f32.
 ///
-/// Memory beyond the embeddings: three copies of them, and 8 bytes a pair of a class, of which at most [`COUNTS`]
+/// Memory beyond the embeddings: four copies of them at most, and 8 bytes a pair of a class, of which at most [`COUNTS`]
 /// at once, or those of [`TILE_MULTIPLE`] queries on each thread.
 pub(in super::super) fn match_ranks(
     means: Means,
