@@ -1,9 +1,9 @@
-//! The cross-batch memory of a run: as the tensors of its state, and what of a step's negatives came from it.
+//! The cross-batch memory of a run, as the tensors of its state.
 
 use anyhow::{Context, Result, ensure};
 use nearfar_core::kernel::Backend;
 use nearfar_core::net::Tensor;
-use nearfar_core::{Draw, Memory, MemoryState, Objective, Row, distance};
+use nearfar_core::{Memory, MemoryState};
 
 /// Names in a saved state.
 const ROWS: &str = "memory.rows";
@@ -56,49 +56,9 @@ fn words(name: &str, halves: &[f32]) -> Result<Vec<u32>> {
     Ok(pairs.iter().map(|&[high, low]| ((high as u32) << 16) | low as u32).collect())
 }
 
-/// A batch with a memory behind it on the host, as a step saw it.
-pub(crate) struct Seen<'a> {
-    /// Unit embeddings, `[N + M, D]`.
-    pub(crate) embeddings: &'a [f32],
-    /// Class of each.
-    pub(crate) labels: &'a [u32],
-    /// Boundary of each anchor, `[N]`.
-    pub(crate) betas: &'a [f32],
-}
-
-/// The share of negatives that came from the memory: of `draws`, where the sampler draws; else of the weight of an
-/// anchor's negatives, mean over the anchors that have any. 0 of none.
-pub(crate) fn share(objective: &Objective<f32>, seen: &Seen<'_>, draws: &[Draw<f32>]) -> f64 {
-    let anchors = seen.betas.len();
-    let mut shares = Vec::new();
-    if objective.sampler().draws() {
-        let remembered = |draw: &Draw<f32>| f64::from(u8::from(draw.triplet.negative as usize >= anchors));
-        shares.extend(draws.iter().map(remembered));
-    } else {
-        let dim = seen.embeddings.len() / seen.labels.len().max(1);
-        let row = |i: usize| &seen.embeddings[i * dim..][..dim];
-        let mut weights = vec![0.0; seen.labels.len()];
-        for anchor in 0..anchors {
-            let distances: Vec<f32> = (0..seen.labels.len()).map(|j| distance(row(anchor), row(j))).collect();
-            let (labels, beta) = (seen.labels, seen.betas[anchor]);
-            let row = Row { anchor, anchors, labels, distances: &distances, beta };
-            if row.positives().next().is_none() {
-                continue;
-            }
-            let total = objective.sampler().row_weights(&row, &mut weights);
-            if total > 0.0 {
-                shares.push(weights[anchors..].iter().copied().map(f64::from).sum::<f64>() / total);
-            }
-        }
-    }
-    // A sum of nothing is -0.0, which is not what a file should say.
-    (0.0 + shares.iter().sum::<f64>()) / shares.len().max(1) as f64
-}
-
 #[cfg(test)]
 mod tests {
     use nearfar_core::kernel::fast::Fast;
-    use nearfar_core::{Contrastive, Loss, Reduction, Sampler, Triplet};
 
     use super::*;
 
@@ -135,22 +95,5 @@ mod tests {
         }
         let error = restore(&mut memory, |_| None).unwrap_err();
         assert!(error.to_string().contains("no memory.rows"), "{error}");
-    }
-
-    #[test]
-    fn shares_are_counted_by_draws_or_by_weights() {
-        // Two samples of one class and one of another; two remembered ones of that, one of the first.
-        let embeddings = [1.0, 0.0, 0.8, 0.6, 0.0, 1.0, 0.0, 1.0, -1.0, 0.0, 1.0, 0.0];
-        let seen = Seen { embeddings: &embeddings, labels: &[1, 1, 2, 2, 2, 1], betas: &[1.2; 3] };
-        let objective = |sampler| {
-            let loss = Loss::Contrastive(Contrastive::new(1.0).unwrap());
-            Objective::new(loss, sampler, Reduction::Sum).unwrap()
-        };
-        // Each of the two anchors with a positive has three negatives, two of them remembered.
-        assert!((share(&objective(Sampler::All), &seen, &[]) - 2.0 / 3.0).abs() < 1e-12);
-        let draw =
-            |negative| Draw { triplet: Triplet { anchor: 0, positive: 1, negative }, ..Draw::default() };
-        assert_eq!(share(&objective(Sampler::Hard), &seen, &[draw(2), draw(4), draw(3), draw(3)]), 0.75);
-        assert_eq!(share(&objective(Sampler::Hard), &seen, &[]), 0.0);
     }
 }

@@ -5,7 +5,7 @@ use nearfar_core::kernel::{self, Backend, BatchView, HostBatch};
 use nearfar_core::net::{Network, Optimizer, Schedule, Tensor};
 use nearfar_core::{
     Boundary, BoundaryFit, BoundaryStep, Composer, Discriminants, Draw, DrawReport, Embeddings, Key,
-    LearnedBoundary, Loss, LossReport, Memory, Objective, Penalty, Stream, Whitening,
+    LearnedBoundary, Loss, LossReport, Memory, Objective, Penalty, Stream, Whitening, remembered_share,
 };
 
 use crate::config::{BoundaryMode, Config, Dimension, DimensionName, PenaltyKind};
@@ -271,8 +271,9 @@ impl<'a, B: Backend<f32>> Trainer<'a, B> {
         self.backend.download(rows(&self.network, self.memory.as_ref(), batch), &mut embeddings)?;
         let remembered = batch.memory.map(|found| -> Result<_> {
             let betas = self.betas()?;
-            let seen = memory::Seen { embeddings: &embeddings, labels: &batch.seen, betas: &betas };
-            Ok(Remembered { share: memory::share(&batch.objective, &seen, &draws), ..found })
+            let x = Embeddings::new(&embeddings, self.network.architecture().dim())?;
+            let share = remembered_share(&batch.objective, x, &batch.seen, &betas, &draws);
+            Ok(Remembered { share, ..found })
         });
         if draws.is_empty() {
             // Nothing is drawn for the loss; what the boundary was fitted to is drawn by the same law.

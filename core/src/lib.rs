@@ -81,7 +81,7 @@ pub use loss::{
 };
 pub use math::Scalar;
 #[cfg(feature = "alloc")]
-pub use memory::{Ages, Memory, MemoryState};
+pub use memory::{Ages, Memory, MemoryState, remembered_share};
 pub use noise::{NoiseError, gradient_noise};
 pub use rng::{Key, Stream, philox4x32_10, shuffle};
 pub use sample::{Draw, DrawReport, Sampler};

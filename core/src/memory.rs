@@ -8,7 +8,11 @@
 use alloc::vec::Vec;
 
 use crate::Scalar;
+use crate::batch::{Embeddings, Row};
+use crate::distance::distance;
 use crate::kernel::Backend;
+use crate::loss::Objective;
+use crate::sample::Draw;
 
 /// The last `capacity` embeddings, on a backend; a full ring gives up its oldest row for each new one.
 ///
@@ -160,6 +164,57 @@ impl<'a, T: Scalar, B: Backend<T>> Memory<'a, T, B> {
     }
 }
 
+/// The share of a step's negatives that came from its memory, by what the memory is judged.
+///
+/// ```text
+/// a sampler that draws    draws whose negative is remembered / draws
+/// one that weighs all     mean over anchors a of  sum of w[a, m] over remembered m / sum of w[a, n] over all negatives n
+/// ```
+/// Anchors without a positive or without weight are left out; 0 of none. `x` is `[N + M, D]`, the batch before the
+/// memory, with a class in `labels` each; `betas` are those of the N anchors. O(N (N + M) D) where weights are asked for.
+///
+/// ```
+/// use nearfar_core::{Contrastive, Embeddings, Loss, Objective, Reduction, Sampler, remembered_share};
+/// // Two samples of class 1; behind them one remembered of class 2, and one of class 1, which is nobody's negative.
+/// let x = Embeddings::new(&[1.0_f32, 0.0, 0.8, 0.6, 0.0, 1.0, -1.0, 0.0], 2)?;
+/// let loss = Loss::Contrastive(Contrastive::new(1.0)?);
+/// let all = Objective::new(loss, Sampler::All, Reduction::Sum)?;
+/// assert_eq!(remembered_share(&all, x, &[1, 1, 2, 1], &[1.2; 2], &[]), 1.0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use]
+pub fn remembered_share<T: Scalar>(
+    objective: &Objective<T>,
+    x: Embeddings<'_, T>,
+    labels: &[u32],
+    betas: &[T],
+    draws: &[Draw<T>],
+) -> f64 {
+    let (sampler, anchors) = (objective.sampler(), betas.len());
+    let (mut sum, mut count) = (0.0, 0_usize);
+    let mut add = |share: f64| {
+        sum += share;
+        count += 1;
+    };
+    if sampler.draws() {
+        draws.iter().for_each(|draw| add(f64::from(u8::from(draw.triplet.negative as usize >= anchors))));
+    } else {
+        let mut weights = alloc::vec![T::ZERO; x.count()];
+        for (anchor, &beta) in betas.iter().enumerate() {
+            let distances: Vec<T> = x.rows().map(|other| distance(x.row(anchor), other)).collect();
+            let row = Row { anchor, anchors, labels, distances: &distances, beta };
+            if row.positives().next().is_none() {
+                continue;
+            }
+            let total = sampler.row_weights(&row, &mut weights);
+            if total > 0.0 {
+                add(weights[anchors..].iter().map(|weight| weight.to_f64()).sum::<f64>() / total);
+            }
+        }
+    }
+    sum / count.max(1) as f64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,5 +303,25 @@ mod tests {
         memory.push(&rows, &labels, 1).unwrap();
         assert!(memory.is_empty() && memory.ages(5) == Ages::default());
         assert_eq!(memory.join(&rows, 3).unwrap(), &rows);
+    }
+
+    #[test]
+    fn shares_are_counted_by_draws_or_by_weights() {
+        use crate::{Contrastive, Loss, Reduction, Sampler, Triplet};
+        // Two samples of one class and one of another; two remembered ones of that, one of the first.
+        let x = [1.0_f32, 0.0, 0.8, 0.6, 0.0, 1.0, 0.0, 1.0, -1.0, 0.0, 1.0, 0.0];
+        let share = |sampler, draws: &[Draw<f32>]| {
+            let loss = Loss::Contrastive(Contrastive::new(1.0).unwrap());
+            let objective = Objective::new(loss, sampler, Reduction::Sum).unwrap();
+            let x = Embeddings::new(&x, 2).unwrap();
+            remembered_share(&objective, x, &[1, 1, 2, 2, 2, 1], &[1.2; 3], draws)
+        };
+        // Each of the two anchors with a positive has three negatives, two of them remembered.
+        assert!((share(Sampler::All, &[]) - 2.0 / 3.0).abs() < 1e-12);
+        let draw =
+            |negative| Draw { triplet: Triplet { anchor: 0, positive: 1, negative }, ..Draw::default() };
+        assert_eq!(share(Sampler::Hard, &[draw(2), draw(4), draw(3), draw(3)]), 0.75);
+        // Of nothing; and not -0, which is not what a file should say.
+        assert_eq!(share(Sampler::Hard, &[]).to_bits(), 0);
     }
 }
