@@ -81,14 +81,12 @@ pub(super) fn measured<T: Scalar>(
     lists: &[u32],
 ) -> Vec<Neighbour> {
     let k = (lists.len() * dim).checked_div(queries.len()).unwrap_or(0);
-    let measure = |(x, list): (&[T], &[u32])| {
-        let of = |&index: &u32| Neighbour {
-            index,
-            squared: squared_distance_double(x, &candidates[index as usize * dim..][..dim]),
-        };
-        list.iter().map(of).collect::<Vec<_>>()
+    let of = |x: &[T], index: u32| Neighbour {
+        index,
+        squared: squared_distance_double(x, &candidates[index as usize * dim..][..dim]),
     };
-    queries.chunks_exact(dim).zip(lists.chunks(k.max(1))).flat_map(measure).collect()
+    let asked = queries.chunks_exact(dim).zip(lists.chunks(k.max(1)));
+    asked.flat_map(|(x, list)| list.iter().map(move |&index| of(x, index))).collect()
 }
 
 /// `|x - y|²` in double precision: of f32 the differences are exact but for the last bit.
@@ -279,12 +277,7 @@ pub(super) fn nearest<T: Scalar>(
     queries: SearchView<'_, Vec<T>>,
     candidates: Option<SearchView<'_, Vec<T>>>,
 ) -> Vec<u32> {
-    let among = candidates.unwrap_or(queries);
-    let itself = candidates.is_none();
-    let rows = source.map(search(dim, queries), search(dim, among), |query, squared| {
-        nearest_row(k, itself.then_some(query), squared)
-    });
-    rows.concat()
+    lists(source, k, search(dim, queries), candidates.map(|among| search(dim, among)))
 }
 
 pub(super) fn neighbours<T: Scalar>(
@@ -295,9 +288,20 @@ pub(super) fn neighbours<T: Scalar>(
     candidates: Option<&[T]>,
 ) -> Vec<Neighbour> {
     let rows = |x| Embeddings::new(x, dim).expect("whole rows of at least one number");
-    let among = candidates.unwrap_or(queries);
-    let lists = source.map(rows(queries), rows(among), |query, squared| {
-        nearest_row(k, candidates.is_none().then_some(query), squared)
+    let lists = lists(source, k, rows(queries), candidates.map(rows));
+    measured(dim, queries, candidates.unwrap_or(queries), &lists)
+}
+
+/// The lists of all queries, one after the other.
+fn lists<T: Scalar>(
+    source: &impl RowSource,
+    k: usize,
+    queries: Embeddings<'_, T>,
+    candidates: Option<Embeddings<'_, T>>,
+) -> Vec<u32> {
+    let itself = candidates.is_none();
+    let rows = source.map(queries, candidates.unwrap_or(queries), |query, squared| {
+        nearest_row(k, itself.then_some(query), squared)
     });
-    measured(dim, queries, among, &lists.concat())
+    rows.concat()
 }

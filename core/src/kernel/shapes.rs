@@ -187,6 +187,13 @@ impl<B> Clone for SearchView<'_, B> {
 impl<B> Copy for SearchView<'_, B> {}
 
 /// A candidate of a search and its squared distance from the query.
+///
+/// ```
+/// use nearfar_core::kernel::{Backend, Neighbour, scalar::Reference};
+/// let nearest = Reference.neighbours(1, 1, &[0.5_f32, 2.0], Some(&[-1.0, 1.0]))?;
+/// assert_eq!(nearest, [0.25, 1.0].map(|squared| Neighbour { index: 1, squared }));
+/// # Ok::<(), nearfar_core::BatchError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Neighbour {
     /// Index among the candidates.

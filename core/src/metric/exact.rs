@@ -1,10 +1,9 @@
 //! Places of matches as double precision gives them, found by a search in single precision.
 //!
 //! The search lists somewhat more candidates than are of interest, with their distances in double precision, from the
-//! differences, and those decide. What was not listed lies beyond a horizon: it is at least as far
-//! as everything listed, less twice the rounding of the search. A query whose places the horizon leaves open is
-//! compared with every candidate. So a file of f32 is judged as exactly as one of f64, in about the time of the
-//! search.
+//! differences, and those decide. What was not listed lies beyond a horizon: it is at least as far as everything listed,
+//! less twice the rounding of the search. A query whose places the horizon leaves open is compared with every candidate.
+//! So a file of f32 is judged as exactly as one of f64, in about the time of the search.
 
 use alloc::vec::Vec;
 
@@ -62,7 +61,7 @@ pub fn match_ranks<B: Backend<f32>>(
     match_ranks_by(LISTED, backend, dim, depth, queries, candidates)
 }
 
-/// As [`match_ranks`], with no more than about `listed` indices at once.
+/// As [`match_ranks`], with no more than about `listed` candidates at once.
 fn match_ranks_by<B: Backend<f32>>(
     listed: usize,
     backend: &B,

@@ -221,6 +221,24 @@ struct Rows {
     set: InstructionSet,
 }
 
+impl Rows {
+    /// A search by streams of pairs, where rows can be searched so.
+    fn streamed<T: Scalar, R>(
+        &self,
+        dim: usize,
+        queries: &[T],
+        candidates: Option<&[T]>,
+        search: impl FnOnce(&search::Set<'_>, Option<&search::Set<'_>>) -> R,
+    ) -> Option<R> {
+        let set = |rows| search::Set::new(single(dim, rows)?, search::Means::new(self.set, dim));
+        let among = match candidates {
+            Some(among) => Some(set(among)?),
+            None => None,
+        };
+        Some(search(&set(queries)?, among.as_ref()))
+    }
+}
+
 /// The rows as embeddings of single precision, if they are.
 fn single<T: Scalar>(dim: usize, rows: &[T]) -> Option<Embeddings<'_, f32>> {
     Embeddings::new(T::as_single(rows)?, dim).ok()
@@ -296,16 +314,9 @@ impl RowSource for Rows {
         queries: SearchView<'_, Vec<T>>,
         candidates: Option<SearchView<'_, Vec<T>>>,
     ) -> Vec<u32> {
-        let set =
-            |view| search::Set::new(single(dim, rows_of(dim, view))?, search::Means::new(self.set, dim));
-        let streamed = || {
-            let among = match candidates {
-                Some(among) => Some(set(among)?),
-                None => None,
-            };
-            Some(search::nearest(k, &set(queries)?, among.as_ref()))
-        };
-        streamed().unwrap_or_else(|| rows::nearest(self, dim, k, queries, candidates))
+        let among = candidates.map(|among| rows_of(dim, among));
+        self.streamed(dim, rows_of(dim, queries), among, |asked, among| search::nearest(k, asked, among))
+            .unwrap_or_else(|| rows::nearest(self, dim, k, queries, candidates))
     }
 
     fn neighbours<T: Scalar>(
@@ -315,15 +326,8 @@ impl RowSource for Rows {
         queries: &[T],
         candidates: Option<&[T]>,
     ) -> Vec<Neighbour> {
-        let set = |rows| search::Set::new(single(dim, rows)?, search::Means::new(self.set, dim));
-        let streamed = || {
-            let among = match candidates {
-                Some(among) => Some(set(among)?),
-                None => None,
-            };
-            Some(search::neighbours(k, &set(queries)?, among.as_ref()))
-        };
-        streamed().unwrap_or_else(|| rows::neighbours(self, dim, k, queries, candidates))
+        self.streamed(dim, queries, candidates, |asked, among| search::neighbours(k, asked, among))
+            .unwrap_or_else(|| rows::neighbours(self, dim, k, queries, candidates))
     }
 }
 

@@ -4,44 +4,73 @@ use super::Set;
 use crate::distance::{squared_distance, squared_from_product};
 use crate::kernel::{Neighbour, squared_distance_double};
 
-/// Squared distances in one precision.
-pub(super) trait Measure: Copy + Send {
+/// A way to measure pairs.
+pub(super) trait Measure: Send {
     /// Whether the product has to be one chain of fused steps; it may be one of bf16 otherwise.
-    const BY_PRODUCT: bool;
-    /// A candidate with its distance; by distance, the lower index first among equals.
-    type Key: Copy + Default + Ord + Send;
-    /// What is told of a candidate.
-    type Found: Copy + Default + Send;
+    const BY_CHAIN: bool;
+    type Squared: Squared;
 
     /// Squared distance of row `i` to row `j` of `columns`, whose product is `product`.
-    fn of(rows: &Set<'_>, i: usize, columns: &Set<'_>, j: usize, product: f32) -> Self;
-    fn is_within(self, bound: f32) -> bool;
-    fn key(self, candidate: u32) -> Self::Key;
-    /// A squared distance beyond which nobody stands who is before `key`.
-    fn bound(key: Self::Key) -> f32;
-    /// The last key within a bound.
-    fn last_key(bound: f32) -> Self::Key;
-    fn found(key: Self::Key) -> Self::Found;
+    fn squared(rows: &Set<'_>, i: usize, columns: &Set<'_>, j: usize, product: f32) -> Self::Squared;
 }
 
 /// By the product, near pairs from their differences \[R2\].
-impl Measure for f32 {
-    const BY_PRODUCT: bool = true;
-    /// The bits of the squared distance, which order as it does, above the index.
-    type Key = u64;
-    type Found = u32;
+pub(super) struct ByProduct;
+
+impl Measure for ByProduct {
+    const BY_CHAIN: bool = true;
+    type Squared = f32;
 
     #[inline(always)]
-    fn of(rows: &Set<'_>, i: usize, columns: &Set<'_>, j: usize, product: f32) -> Self {
+    fn squared(rows: &Set<'_>, i: usize, columns: &Set<'_>, j: usize, product: f32) -> f32 {
         squared_from_product(rows.squares[i], columns.squares[j], product, || {
             squared_distance(rows.rows.row(i), columns.rows.row(j))
         })
     }
+}
+
+/// By whatever product is at hand, for a guess.
+pub(super) struct Rough;
+
+impl Measure for Rough {
+    const BY_CHAIN: bool = false;
+    type Squared = f32;
 
     #[inline(always)]
-    fn is_within(self, bound: f32) -> bool {
-        self <= bound
+    fn squared(rows: &Set<'_>, i: usize, columns: &Set<'_>, j: usize, product: f32) -> f32 {
+        (rows.squares[i] + columns.squares[j] - 2.0 * product).max(0.0)
     }
+}
+
+/// From the differences, in double precision.
+pub(super) struct ByDifferences;
+
+impl Measure for ByDifferences {
+    const BY_CHAIN: bool = false;
+    type Squared = f64;
+
+    #[inline(always)]
+    fn squared(rows: &Set<'_>, i: usize, columns: &Set<'_>, j: usize, _: f32) -> f64 {
+        squared_distance_double(rows.rows.row(i), columns.rows.row(j))
+    }
+}
+
+/// A squared distance, and the keys that order candidates by it, the lower index first among equals: its bits, which
+/// order as it does, above the index.
+pub(super) trait Squared: Copy + PartialOrd + From<f32> {
+    type Key: Copy + Default + Ord + Send;
+    /// What is told of a candidate.
+    type Found: Copy + Default + Send;
+
+    fn key(self, candidate: u32) -> Self::Key;
+    /// A squared distance beyond which nobody stands who is before `key`.
+    fn bound(key: Self::Key) -> f32;
+    fn found(key: Self::Key) -> Self::Found;
+}
+
+impl Squared for f32 {
+    type Key = u64;
+    type Found = u32;
 
     #[inline(always)]
     fn key(self, candidate: u32) -> u64 {
@@ -53,69 +82,14 @@ impl Measure for f32 {
         f32::from_bits((key >> 32) as u32)
     }
 
-    fn last_key(bound: f32) -> u64 {
-        bound.key(u32::MAX)
-    }
-
     fn found(key: u64) -> u32 {
         key as u32
     }
 }
 
-/// By whatever product is at hand, for a guess.
-#[derive(Clone, Copy)]
-pub(super) struct Rough(f32);
-
-impl Measure for Rough {
-    const BY_PRODUCT: bool = false;
-    type Key = u64;
-    type Found = u32;
-
-    #[inline(always)]
-    fn of(rows: &Set<'_>, i: usize, columns: &Set<'_>, j: usize, product: f32) -> Self {
-        Self((rows.squares[i] + columns.squares[j] - 2.0 * product).max(0.0))
-    }
-
-    #[inline(always)]
-    fn is_within(self, bound: f32) -> bool {
-        self.0.is_within(bound)
-    }
-
-    #[inline(always)]
-    fn key(self, candidate: u32) -> u64 {
-        self.0.key(candidate)
-    }
-
-    #[inline(always)]
-    fn bound(key: u64) -> f32 {
-        f32::bound(key)
-    }
-
-    fn last_key(bound: f32) -> u64 {
-        f32::last_key(bound)
-    }
-
-    fn found(key: u64) -> u32 {
-        f32::found(key)
-    }
-}
-
-/// From the differences.
-impl Measure for f64 {
-    const BY_PRODUCT: bool = false;
-    /// As for f32.
+impl Squared for f64 {
     type Key = u128;
     type Found = Neighbour;
-
-    #[inline(always)]
-    fn of(rows: &Set<'_>, i: usize, columns: &Set<'_>, j: usize, _: f32) -> Self {
-        squared_distance_double(rows.rows.row(i), columns.rows.row(j))
-    }
-
-    #[inline(always)]
-    fn is_within(self, bound: f32) -> bool {
-        self <= f64::from(bound)
-    }
 
     #[inline(always)]
     fn key(self, candidate: u32) -> u128 {
@@ -125,24 +99,15 @@ impl Measure for f64 {
     #[inline(always)]
     fn bound(key: u128) -> f32 {
         // To nearest, which may be below it: then the next one.
-        let squared = squared_of(key);
+        let squared = Self::found(key).squared;
         let nearest = squared as f32;
         if f64::from(nearest) < squared { nearest.next_up() } else { nearest }
     }
 
-    fn last_key(bound: f32) -> u128 {
-        f64::from(bound).key(u32::MAX)
-    }
-
+    #[inline(always)]
     fn found(key: u128) -> Neighbour {
-        Neighbour { index: key as u32, squared: squared_of(key) }
+        Neighbour { index: key as u32, squared: f64::from_bits((key >> 32) as u64) }
     }
-}
-
-/// The squared distance that a key holds.
-#[inline(always)]
-fn squared_of(key: u128) -> f64 {
-    f64::from_bits((key >> 32) as u64)
 }
 
 #[cfg(test)]

@@ -170,13 +170,16 @@ pub(super) struct Labeled<'a> {
 /// What a block of queries gathers from the pairs that stream by. The result must not depend on their order.
 trait Collector: Send {
     /// What pairs are measured by.
-    type Squared: Measure;
+    type Measure: Measure;
     /// For each query of the block (`BLOCK` numbers at most), the squared distance beyond which nothing is wanted.
     /// Negative infinity behind the last query, to a multiple of [`TILE_MULTIPLE`].
     fn bounds(&self) -> &[f32];
     /// Takes candidate `candidate` at a squared distance within the bound of the query (counted in the block).
-    fn offer(&mut self, query: usize, candidate: usize, squared: Self::Squared);
+    fn offer(&mut self, query: usize, candidate: usize, squared: SquaredBy<Self>);
 }
+
+/// What a collector takes.
+type SquaredBy<C> = <<C as Collector>::Measure as Measure>::Squared;
 
 /// Who asks in a sweep over rows and columns.
 enum Ends<'a, C> {

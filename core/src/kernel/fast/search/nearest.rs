@@ -11,7 +11,7 @@
 
 use rayon::prelude::*;
 
-use super::measure::{Measure, Rough};
+use super::measure::{ByDifferences, ByProduct, Measure, Rough, Squared};
 use super::{BLOCK, Collector, Set, TILE_MULTIPLE, sweep_pairs, sweep_rows};
 use crate::kernel::Neighbour;
 use crate::rng::{Key, Stream};
@@ -22,6 +22,9 @@ const SHARE: usize = 16;
 /// From this k on a guess is worth its sample.
 const LEAST_GUESSED: usize = 8;
 
+type KeyBy<M> = <<M as Measure>::Squared as Squared>::Key;
+type FoundBy<M> = <<M as Measure>::Squared as Squared>::Found;
+
 /// The nearest of each query of a block so far.
 struct Block<M: Measure> {
     k: usize,
@@ -29,18 +32,18 @@ struct Block<M: Measure> {
     room: usize,
     bounds: Vec<f32>,
     /// Of each query, the key beyond which nothing is wanted.
-    last: Vec<M::Key>,
+    last: Vec<KeyBy<M>>,
     /// How many of its keys each query has.
     filled: Vec<usize>,
     /// `[query][room]`.
-    keys: Vec<M::Key>,
+    keys: Vec<KeyBy<M>>,
 }
 
 impl<M: Measure> Block<M> {
     /// `bounds` are the first ones; infinite where there are none.
     fn new(queries: usize, k: usize, bounds: Option<Vec<f32>>) -> Self {
         let mut bounds = bounds.unwrap_or_else(|| vec![f32::INFINITY; queries]);
-        let last = bounds.iter().map(|&bound| M::last_key(bound)).collect();
+        let last = bounds.iter().map(|&bound| M::Squared::from(bound).key(u32::MAX)).collect();
         bounds.resize(queries.next_multiple_of(TILE_MULTIPLE), f32::NEG_INFINITY);
         let room = k + k / 4 + 1;
         Self {
@@ -49,28 +52,28 @@ impl<M: Measure> Block<M> {
             bounds,
             last,
             filled: vec![0; queries],
-            keys: vec![M::Key::default(); queries * room],
+            keys: vec![KeyBy::<M>::default(); queries * room],
         }
     }
 
     /// The keys of a query so far, in no order.
-    fn keys(&mut self, query: usize) -> &mut [M::Key] {
+    fn keys(&mut self, query: usize) -> &mut [KeyBy<M>] {
         &mut self.keys[query * self.room..][..self.filled[query]]
     }
 
     /// Bounds behind the k-th nearest of each query; infinite where fewer came.
     fn farthest(mut self) -> Vec<f32> {
         let k = self.k;
-        let kth = |keys: &mut [M::Key]| match keys.len() < k {
+        let kth = |keys: &mut [KeyBy<M>]| match keys.len() < k {
             true => f32::INFINITY,
-            false => M::bound(*keys.select_nth_unstable(k - 1).1),
+            false => M::Squared::bound(*keys.select_nth_unstable(k - 1).1),
         };
         (0..self.filled.len()).map(|query| kth(self.keys(query))).collect()
     }
 
     /// Writes the k nearest of each query to `lists` (`[query][k]`), nearest first; returns the queries to whom fewer
     /// came.
-    fn finish(mut self, lists: &mut [M::Found]) -> Vec<usize> {
+    fn finish(mut self, lists: &mut [FoundBy<M>]) -> Vec<usize> {
         let k = self.k;
         let mut open = Vec::new();
         for (query, list) in lists.chunks_exact_mut(k).enumerate() {
@@ -83,21 +86,21 @@ impl<M: Measure> Block<M> {
                 keys.select_nth_unstable(k - 1);
             }
             keys[..k].sort_unstable();
-            list.iter_mut().zip(keys).for_each(|(to, &mut key)| *to = M::found(key));
+            list.iter_mut().zip(keys).for_each(|(to, &mut key)| *to = M::Squared::found(key));
         }
         open
     }
 }
 
 impl<M: Measure> Collector for Block<M> {
-    type Squared = M;
+    type Measure = M;
 
     fn bounds(&self) -> &[f32] {
         &self.bounds
     }
 
     #[inline]
-    fn offer(&mut self, query: usize, candidate: usize, squared: M) {
+    fn offer(&mut self, query: usize, candidate: usize, squared: M::Squared) {
         let key = squared.key(candidate as u32);
         if key > self.last[query] {
             return;
@@ -110,7 +113,7 @@ impl<M: Measure> Collector for Block<M> {
             let last = *self.keys(query).select_nth_unstable(k - 1).1;
             self.filled[query] = k;
             self.last[query] = last;
-            self.bounds[query] = M::bound(last);
+            self.bounds[query] = M::Squared::bound(last);
         }
     }
 }
@@ -131,13 +134,13 @@ fn guessed(k: usize, count: usize) -> Option<usize> {
 /// As [`Backend::nearest`](crate::kernel::Backend::nearest); without `among` the queries are searched among each
 /// other. Memory beyond the sets: 10 k bytes a query, or those of the queries at hand where there are `among`.
 pub(in super::super) fn nearest(k: usize, queries: &Set<'_>, among: Option<&Set<'_>>) -> Vec<u32> {
-    lists::<f32>(k, queries, among, |&index| index)
+    lists::<ByProduct>(k, queries, among, |&index| index)
 }
 
 /// As [`Backend::neighbours`](crate::kernel::Backend::neighbours), by double precision alone. Memory as of [`nearest`], 20 k
 /// bytes a query.
 pub(in super::super) fn neighbours(k: usize, queries: &Set<'_>, among: Option<&Set<'_>>) -> Vec<Neighbour> {
-    lists::<f64>(k, queries, among, |neighbour| neighbour.index)
+    lists::<ByDifferences>(k, queries, among, |neighbour| neighbour.index)
 }
 
 /// The lists of all queries, nearest first; `index` is that of a candidate on one.
@@ -145,8 +148,8 @@ fn lists<M: Measure>(
     k: usize,
     queries: &Set<'_>,
     among: Option<&Set<'_>>,
-    index: impl Fn(&M::Found) -> u32,
-) -> Vec<M::Found> {
+    index: impl Fn(&FoundBy<M>) -> u32,
+) -> Vec<FoundBy<M>> {
     let (candidates, itself) = (among.unwrap_or(queries), among.is_none());
     let k = k.min(candidates.count().saturating_sub(usize::from(itself)));
     let Some(rank) = guessed(k, candidates.count()) else { return search::<M>(k, queries, among, None).0 };
@@ -173,8 +176,8 @@ fn search<M: Measure>(
     queries: &Set<'_>,
     among: Option<&Set<'_>>,
     guess: Option<(usize, &Set<'_>)>,
-) -> (Vec<M::Found>, Vec<usize>) {
-    let mut lists = vec![M::Found::default(); queries.count() * k];
+) -> (Vec<FoundBy<M>>, Vec<usize>) {
+    let mut lists = vec![FoundBy::<M>::default(); queries.count() * k];
     if k == 0 {
         return (lists, Vec::new());
     }
@@ -195,7 +198,7 @@ fn search<M: Measure>(
             blocks.into_par_iter().zip(parts).map(|(block, part)| block.finish(part)).collect()
         }
         Some(among) => {
-            let one = |(&first, part): (&usize, &mut [M::Found])| {
+            let one = |(&first, part): (&usize, &mut [FoundBy<M>])| {
                 let mut block = block(first);
                 sweep_rows(queries, first, size(first), among, &mut block);
                 block.finish(part)
@@ -230,7 +233,7 @@ mod tests {
         let rank = guessed(k, count).unwrap();
         let sampled: Vec<f32> = drawn.iter().map(|&i| x[i]).collect();
         for among in [None, Some(&set)] {
-            let (_, open) = search::<f32>(k, &set, among, Some((rank, &set.like(&sampled))));
+            let (_, open) = search::<ByProduct>(k, &set, among, Some((rank, &set.like(&sampled))));
             assert_eq!(open, drawn);
             let lists = nearest(k, &set, among);
             for (query, list) in lists.chunks_exact(k).enumerate() {

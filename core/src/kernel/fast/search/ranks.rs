@@ -10,7 +10,7 @@ use core::ops::Range;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::measure::Measure;
+use super::measure::{ByProduct, Measure};
 use super::tile::{lanes, many_registers, products};
 use super::{BLOCK, Collector, Labeled, Means, Set, TILE_MULTIPLE, sweep_pairs, sweep_rows};
 use crate::batch::Embeddings;
@@ -123,7 +123,7 @@ impl Block {
 }
 
 impl Collector for Block {
-    type Squared = f32;
+    type Measure = ByProduct;
 
     fn bounds(&self) -> &[f32] {
         &self.bounds
@@ -189,7 +189,8 @@ impl Matches<'_> {
                         if self.itself && i == j {
                             continue;
                         }
-                        let squared = f32::of(self.queries, i, self.among, j, sums[j - panel * width]);
+                        let squared =
+                            ByProduct::squared(self.queries, i, self.among, j, sums[j - panel * width]);
                         block.matches[block.offsets[query] + filled[r]] = squared;
                         filled[r] += 1;
                     }

@@ -42,14 +42,11 @@ pub(super) struct Screen<'a> {
 impl<'a> Screen<'a> {
     /// `None` where pairs are not screened.
     pub(super) fn new(rows: &'a Set<'_>, columns: &'a Set<'_>) -> Option<Self> {
-        let (e, f) = (rows.half.as_ref()?.error(), columns.half.as_ref()?.error());
+        let tiles = rows.means.screen?;
+        let (left, right) = (rows.half.as_ref()?, columns.half.as_ref()?);
+        let (e, f) = (left.error(), right.error());
         let kept = 1.0 - (e + f + e * f) - rounding(rows.rows.dim());
-        Some(Self {
-            tiles: rows.means.screen?,
-            rows: rows.half.as_ref()?,
-            columns: columns.half.as_ref()?,
-            kept,
-        })
+        Some(Self { tiles, rows: left, columns: right, kept })
     }
 }
 

@@ -45,7 +45,7 @@ impl<C: Collector> Sweep<'_, C> {
                     continue; // as below
                 }
                 if self.screen(simd, screen, rows.clone(), columns.clone(), &mut few) {
-                    if C::Squared::BY_PRODUCT {
+                    if C::Measure::BY_CHAIN {
                         self.multiply_few(&mut few);
                     }
                     self.offer(&few);
@@ -144,13 +144,13 @@ impl<C: Collector> Sweep<'_, C> {
     fn offer(&mut self, few: &Few) {
         for (row, column, product) in few.pairs() {
             let (i, j) = (self.first_row + row, self.first_column + column);
-            let squared = C::Squared::of(self.rows, i, self.columns, j, product);
+            let squared = C::Measure::squared(self.rows, i, self.columns, j, product);
             let (row_bounds, column_bounds) = self.ends.bounds();
             let (row_bound, column_bound) = (row_bounds[row], column_bounds[column]);
-            if squared.is_within(row_bound) {
+            if squared <= row_bound.into() {
                 self.ends.rows().offer(row, j, squared);
             }
-            if squared.is_within(column_bound)
+            if squared <= column_bound.into()
                 && let Some(columns) = self.ends.columns()
             {
                 columns.offer(column, i, squared);
