@@ -19,6 +19,7 @@ mod search;
 mod step;
 mod tile;
 mod tuples;
+mod turn;
 mod unfold;
 mod winograd;
 

@@ -8,6 +8,7 @@
 use pulp::{Simd, WithSimd};
 
 use super::step::Spread;
+use super::turn::{SIDE, row_sums};
 use crate::Scalar;
 use crate::batch::{Embeddings, Triplet};
 use crate::loss::batch::{Pairs, tuple_loss};
@@ -15,7 +16,7 @@ use crate::loss::{Loss, LossReport, Objective};
 use crate::sample::Draw;
 
 /// Partial sums of a distance.
-const LANES: usize = 16;
+const LANES: usize = SIDE;
 /// Pairs whose distances one task computes.
 const PAIRS: usize = 512;
 /// Rows whose gradients one task gathers.
@@ -45,7 +46,7 @@ pub(super) fn loss<T: Scalar>(
         gradient.fill(0.0);
         return Some(report);
     };
-    let ends = Ends::new(anchors, &listed.pulls);
+    let ends = Ends::new(x.count(), &listed.pulls);
     let scale = scale.to_f64() as f32;
     spread.pieces(gradient, ROWS * dim, |piece, out| {
         spread.set.run(Gather { x: single, dim, ends: &ends, first: piece * ROWS, scale, out });
@@ -69,41 +70,36 @@ impl<T: Scalar, D: Iterator<Item = f32>> Pairs<T> for Listed<D> {
     }
 }
 
-/// The pulls on each row of the batch, in the order of the tuples: `(other row, share)`.
+/// The pulls on each row, in the order of the tuples: `(other row, share)`.
 struct Ends {
-    starts: Vec<usize>,
+    starts: Vec<u32>,
     list: Vec<(u32, f32)>,
 }
 
 impl Ends {
-    /// For the first `anchors` rows: what a memory holds is pulled by nobody.
-    fn new(anchors: usize, pulls: &[(u32, u32, f32)]) -> Self {
+    fn new(rows: usize, pulls: &[(u32, u32, f32)]) -> Self {
         // Counted two places on, so that filling moves each start to where it belongs.
-        let mut starts = vec![0; anchors + 2];
-        let of_batch = |row: u32| Some(row as usize).filter(|&row| row < anchors);
+        let mut starts = vec![0; rows + 2];
         for &(i, j, _) in pulls {
-            for row in [i, j].into_iter().filter_map(of_batch) {
-                starts[row + 2] += 1;
-            }
+            starts[i as usize + 2] += 1;
+            starts[j as usize + 2] += 1;
         }
-        for row in 2..anchors + 2 {
+        for row in 2..rows + 2 {
             starts[row] += starts[row - 1];
         }
-        let mut list = vec![(0, 0.0); starts[anchors + 1]];
+        let mut list = vec![(0, 0.0); 2 * pulls.len()];
         for &(i, j, share) in pulls {
             for (row, other) in [(i, j), (j, i)] {
-                if let Some(row) = of_batch(row) {
-                    let start = &mut starts[row + 1];
-                    list[*start] = (other, share);
-                    *start += 1;
-                }
+                let start = &mut starts[row as usize + 1];
+                list[*start as usize] = (other, share);
+                *start += 1;
             }
         }
         Self { starts, list }
     }
 
     fn of(&self, row: usize) -> &[(u32, f32)] {
-        &self.list[self.starts[row]..self.starts[row + 1]]
+        &self.list[self.starts[row] as usize..self.starts[row + 1] as usize]
     }
 }
 
@@ -152,12 +148,7 @@ impl Distances<'_> {
                     *lane += (x - y) * (x - y);
                 }
             }
-            let mut squares = [0.0_f32; LANES];
-            for l in 0..LANES {
-                for p in 0..LANES {
-                    squares[p] += lanes[p][l];
-                }
-            }
+            let mut squares = row_sums(simd, &mut lanes);
             for square in S::as_mut_simd_f32s(&mut squares).0 {
                 *square = simd.sqrt_f32s(*square);
             }
@@ -186,6 +177,10 @@ impl WithSimd for Gather<'_> {
             let own = &x[(first + r) * dim..][..dim];
             let pulls = ends.of(first + r);
             let mut at = 0;
+            while at + 8 * S::F32_LANES <= dim {
+                columns::<S, 8>(simd, x, own, pulls, at, scale, out);
+                at += 8 * S::F32_LANES;
+            }
             while at + 4 * S::F32_LANES <= dim {
                 columns::<S, 4>(simd, x, own, pulls, at, scale, out);
                 at += 4 * S::F32_LANES;
@@ -217,14 +212,16 @@ fn columns<S: Simd, const NV: usize>(
     out: &mut [f32],
 ) {
     let (dim, width) = (own.len(), NV * S::F32_LANES);
-    let (own, _) = S::as_simd_f32s(&own[at..at + width]);
+    // Copied, so that it is loaded once and not with each pull.
+    let mut own_columns = [simd.splat_f32s(0.0); NV];
+    own_columns.copy_from_slice(S::as_simd_f32s(&own[at..at + width]).0);
     let (out, _) = S::as_mut_simd_f32s(&mut out[at..at + width]);
     let mut sums = [simd.splat_f32s(0.0); NV];
     for &(other, share) in pulls {
         let (theirs, _) = S::as_simd_f32s(&x[other as usize * dim + at..][..width]);
         let share = simd.splat_f32s(share);
         for v in 0..NV {
-            sums[v] = simd.add_f32s(sums[v], simd.mul_f32s(share, simd.sub_f32s(own[v], theirs[v])));
+            sums[v] = simd.add_f32s(sums[v], simd.mul_f32s(share, simd.sub_f32s(own_columns[v], theirs[v])));
         }
     }
     for v in 0..NV {

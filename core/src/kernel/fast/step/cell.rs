@@ -75,6 +75,12 @@ pub(super) fn power_of_two_f64(x: f32) -> f64 {
     f64::from_bits(bits.wrapping_add(1023) << 52)
 }
 
+/// `1/p` of a power of two between `2^-1022` and `2^1022`.
+#[inline(always)]
+pub(super) fn inverse(p: f64) -> f64 {
+    f64::from_bits((2046 << 52) - p.to_bits())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,6 +92,7 @@ mod tests {
         }
         for x in -1022..=0 {
             assert_eq!(power_of_two_f64(x as f32), f64::powi(2.0, x));
+            assert_eq!(inverse(f64::powi(2.0, x)), f64::powi(2.0, -x));
         }
         assert_eq!((power_of_two(-127.0), power_of_two(-5000.0)), (0.0, 0.0));
         assert_eq!((power_of_two_f64(-1023.0), power_of_two_f64(f32::NEG_INFINITY)), (0.0, 0.0));

@@ -5,11 +5,11 @@ use core::f64::consts::LN_2;
 use pulp::{Simd, WithSimd};
 
 use super::draw::Pick;
-use super::known::take_row;
+use super::known::weights;
 use super::law::Law;
 use super::math::log2;
 use super::sums::Sums;
-use super::tile::{TILE, Tile, cosines};
+use super::tile::{TILE, Tile, cosines, turn_tile};
 use super::weights::{log_weight, weight_or_zero};
 
 /// Chooses the negatives of some draws: in any order where all weights are known, else sorted by block.
@@ -36,13 +36,13 @@ impl WithSimd for Choose<'_> {
 #[inline(always)]
 fn by_known<S: Simd>(simd: S, sums: &Sums<'_>, picks: &mut [Pick]) {
     let panels = sums.plan.panels_in_square();
+    let (mut rows, mut columns) = ([[0.0; TILE]; TILE], [[0.0; TILE]; TILE]);
     for group in picks.chunks_mut(TILE) {
-        let mut columns = [[0.0_f32; TILE]; TILE];
-        for (r, pick) in group.iter().enumerate() {
-            let pair = (pick.anchor as usize, pick.block as usize);
-            take_row(sums.known, panels, pair, r, &mut columns);
+        for (row, pick) in rows.iter_mut().zip(group.iter()) {
+            *row = *weights(sums.known, panels, pick.anchor as usize, pick.block as usize);
         }
         let mut walk = Walk::new(group);
+        turn_tile(simd, &rows, &mut columns);
         walk.pass(&columns, |r| group[r].block as usize, group.len());
         walk.settle(simd, group);
     }
@@ -53,7 +53,7 @@ fn by_known<S: Simd>(simd: S, sums: &Sums<'_>, picks: &mut [Pick]) {
 fn weighed_again<S: Simd>(simd: S, sums: &Sums<'_>, picks: &mut [Pick]) {
     let &Sums { plan, law, panels, labels, cuts, .. } = sums;
     let mut scratch = Vec::new();
-    let (mut tile, mut logs) = (Tile::new(), Tile::new());
+    let (mut tile, mut logs, mut columns) = (Tile::new(), Tile::new(), [[0.0; TILE]; TILE]);
     for run in picks.chunk_by_mut(|a, b| a.block == b.block) {
         for group in run.chunks_mut(TILE) {
             let mut anchors = [0_u32; TILE];
@@ -68,17 +68,13 @@ fn weighed_again<S: Simd>(simd: S, sums: &Sums<'_>, picks: &mut [Pick]) {
                     break;
                 }
                 let group = &*group;
-                let packed = panels.get(panel..panel + 1, &mut scratch);
+                let packed = panels.get(simd, panel..panel + 1, &mut scratch);
                 let anchors = &anchors[..group.len()];
                 cosines(simd, &panels.batch, anchors, panel * TILE, packed, &mut tile);
                 let sides = (&labels[panel * TILE..][..TILE], labels, cuts);
                 weigh(simd, &law, group, sides, &mut tile, &mut logs);
-                let mut columns = [[0.0_f32; TILE]; TILE];
-                for r in 0..group.len() {
-                    for j in 0..TILE {
-                        columns[j][r] = tile.0[r][j];
-                    }
-                }
+                let (rows, _) = tile.0.split_first_chunk().expect("more than a tile");
+                turn_tile(simd, rows, &mut columns);
                 walk.pass(&columns, |_| panel, group.len());
             }
             walk.settle(simd, group);

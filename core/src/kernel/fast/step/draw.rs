@@ -4,7 +4,7 @@ use core::f64::consts::LN_2;
 
 use pulp::{Simd, WithSimd};
 
-use super::cell::{Cell, power_of_two_f64};
+use super::cell::{Cell, inverse, power_of_two_f64};
 use super::sums::Sums;
 use super::tile::TILE;
 use crate::sample::DrawReport;
@@ -34,7 +34,7 @@ pub(super) struct Pick {
 pub(super) struct Totals {
     /// The cells.
     cells: Vec<usize>,
-    /// Running sums over the blocks, over `2^reference`.
+    /// Running sums before each block, and that of all, over `2^reference`.
     running: Vec<[f64; TILE]>,
     pub(super) reference: [f32; TILE],
     /// Over `2^reference`.
@@ -60,6 +60,7 @@ impl WithSimd for Read<'_> {
         totals.cells.clear();
         totals.cells.extend(plan.cells(panel));
         totals.running.clear();
+        totals.running.push([0.0; TILE]);
         let cells = || totals.cells.iter().map(|&cell| &kept[cell]);
         let mut reference = [f32::NEG_INFINITY; TILE];
         for cell in cells() {
@@ -107,18 +108,18 @@ impl Totals {
     pub(super) fn pick(&self, kept: &[Cell], a: usize, ln_total: f64, uniform: f64) -> Pick {
         let target = uniform * self.total[a];
         // A block without weight adds nothing, so it is never the first to pass.
-        let passed = self.running.partition_point(|running| running[a] <= target);
-        let block = if passed < self.running.len() {
+        let after = &self.running[1..];
+        let passed = after.partition_point(|running| running[a] <= target);
+        let block = if passed < after.len() {
             passed
         } else {
-            self.running.partition_point(|running| running[a] < self.total[a])
+            after.partition_point(|running| running[a] < self.total[a])
         };
-        let before = if block == 0 { 0.0 } else { self.running[block - 1][a] };
         let reference = kept[self.cells[block]].reference[a];
         let octaves = reference - self.reference[a];
         Pick {
             block: block as u32,
-            rest: ((target - before) / power_of_two_f64(octaves)) as f32,
+            rest: ((target - self.running[block][a]) * inverse(power_of_two_f64(octaves))) as f32,
             reference,
             ln_one: f64::from(octaves) * LN_2 - ln_total,
             ..Pick::default()

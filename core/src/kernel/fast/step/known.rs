@@ -1,13 +1,17 @@
 //! The weights of a small batch, all of them, so that no draw computes its own again.
 
-use super::tile::TILE;
+use pulp::Simd;
 
-/// The weights of a tile, of its rows and of its columns, as they went into the sums: 0 for what is no candidate, over the
-/// references of the cells of both.
+use super::tile::{TILE, turn_tile};
+
+/// The weights of a tile as they went into the sums: 0 for what is no candidate, over the references of the cells of
+/// both.
 #[derive(Clone, Debug)]
 #[repr(align(64))]
 pub(super) struct Known {
+    /// Those that its rows give.
     pub(super) to_rows: [[f32; TILE]; TILE],
+    /// Those that its columns give, row after row; [`turn`](Self::turn) makes it column after column.
     pub(super) to_columns: [[f32; TILE]; TILE],
 }
 
@@ -15,28 +19,23 @@ impl Known {
     pub(super) const fn new() -> Self {
         Self { to_rows: [[0.0; TILE]; TILE], to_columns: [[0.0; TILE]; TILE] }
     }
+
+    /// For [`weights`], once all are written.
+    #[inline(always)]
+    pub(super) fn turn<S: Simd>(&mut self, simd: S) {
+        let rows = self.to_columns;
+        turn_tile(simd, &rows, &mut self.to_columns);
+    }
 }
 
-/// The weights that `anchor` gives the samples of a panel, into column `r`; from the tiles `[row panel][column panel]` of a
-/// batch of so many panels, of which there is none below the diagonal.
+/// The weights that `anchor` gives the samples of a panel; from the tiles `[row panel][column panel]` of a batch of so
+/// many panels, of which there is none below the diagonal.
 #[inline(always)]
-pub(super) fn take_row(
-    known: &[Known],
-    panels: usize,
-    (anchor, panel): (usize, usize),
-    r: usize,
-    columns: &mut [[f32; TILE]; TILE],
-) {
+pub(super) fn weights(known: &[Known], panels: usize, anchor: usize, panel: usize) -> &[f32; TILE] {
     let (own, at) = (anchor / TILE, anchor % TILE);
     if own <= panel {
-        let row = &known[own * panels + panel].to_rows[at];
-        for j in 0..TILE {
-            columns[j][r] = row[j];
-        }
+        &known[own * panels + panel].to_rows[at]
     } else {
-        let row = &known[panel * panels + own].to_columns;
-        for j in 0..TILE {
-            columns[j][r] = row[j][at];
-        }
+        &known[panel * panels + own].to_columns[at]
     }
 }

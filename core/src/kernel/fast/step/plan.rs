@@ -5,13 +5,15 @@
 
 use core::ops::Range;
 
+use pulp::Simd;
+
 use super::Spread;
 use super::cell::{Cell, Tally};
-use super::tile::{Batch, TILE, pack};
+use super::tile::{Batch, Column, Pack, TILE, columns_of_panel, pack};
 
-/// Embeddings laid out anew for all tasks at once take no more numbers than this (12 MiB); beyond, each task lays out
-/// the panels that it needs.
-const PACKED: usize = 3 << 20;
+/// Embeddings laid out anew for all tasks at once take no more bytes than this; beyond, each task lays out the panels
+/// that it needs.
+const PACKED: usize = 12 << 20;
 /// Bytes that cells and tallies may take.
 const KEPT: usize = 52_000_000;
 /// Blocks across a square.
@@ -148,30 +150,39 @@ impl Plan {
 pub(super) struct Panels<'a> {
     pub(super) batch: Batch<'a>,
     /// All panels, or nothing.
-    packed: &'a [f32],
+    packed: &'a [Column],
 }
 
 impl<'a> Panels<'a> {
     /// Lays out all panels in `store` if they are few enough.
-    pub(super) fn new(spread: Spread, batch: Batch<'a>, store: &'a mut Vec<f32>) -> Self {
-        let len = batch.count.next_multiple_of(TILE) * batch.dim;
-        store.clear();
-        if len <= PACKED {
-            store.resize(len, 0.0);
-            spread.pieces(store, TILE * batch.dim, |panel, store| pack(&batch, panel * TILE, store));
+    pub(super) fn new(spread: Spread, batch: Batch<'a>, store: &'a mut Vec<Column>) -> Self {
+        let panels = batch.count.div_ceil(TILE);
+        let by_panel = columns_of_panel(batch.dim);
+        let all = panels * by_panel * size_of::<Column>() <= PACKED;
+        store.resize(if all { panels * by_panel } else { 0 }, Column::default());
+        if all {
+            spread.pieces(store, by_panel, |panel, store| {
+                spread.set.run(Pack { batch: &batch, first: panel * TILE, panel: store });
+            });
         }
         Self { batch, packed: store }
     }
 
     /// Panels one after another; `scratch` holds them where they are not all laid out.
-    pub(super) fn get<'s>(&'s self, panels: Range<usize>, scratch: &'s mut Vec<f32>) -> &'s [f32] {
-        let len = TILE * self.batch.dim;
+    #[inline(always)]
+    pub(super) fn get<'s, S: Simd>(
+        &'s self,
+        simd: S,
+        panels: Range<usize>,
+        scratch: &'s mut Vec<Column>,
+    ) -> &'s [Column] {
+        let len = columns_of_panel(self.batch.dim);
         if !self.packed.is_empty() {
             return &self.packed[panels.start * len..panels.end * len];
         }
-        scratch.resize(panels.len() * len, 0.0);
+        scratch.resize(panels.len() * len, Column::default());
         for (panel, store) in panels.zip(scratch.chunks_exact_mut(len)) {
-            pack(&self.batch, panel * TILE, store);
+            pack(simd, &self.batch, panel * TILE, store);
         }
         scratch
     }

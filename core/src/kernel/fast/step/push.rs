@@ -34,6 +34,7 @@ pub(super) struct Far {
 
 impl Far {
     /// The gradient of row `a` of the panel, which is `x`.
+    #[inline(always)]
     pub(super) fn gradient(&self, a: usize, x: &[f32], gradient: &mut [f32]) {
         let own = self.own[a] as f32;
         for ((gradient, x), others) in gradient.iter_mut().zip(x).zip(&self.others[a * self.stride..]) {
@@ -80,7 +81,7 @@ impl WithSimd for Push<'_> {
             stride,
         };
         let (mut scratch, mut last_rows) = (Vec::new(), Vec::new());
-        let packed = sums.panels.get(panel..panel + 1, &mut scratch);
+        let packed = sums.panels.get(simd, panel..panel + 1, &mut scratch);
         let mut tile = Tile::new();
         let mut near = Vec::new();
         for other in 0..sums.plan.panels() {

@@ -12,7 +12,7 @@ use super::known::Known;
 use super::law::Law;
 use super::partial::Rows;
 use super::plan::{Panels, Plan};
-use super::tile::{Batch, Lifts, TILE, Tile, cosines};
+use super::tile::{Batch, Column, Lifts, TILE, Tile, columns_of_panel, cosines};
 use super::tile_sums::{Out, TileSums};
 use super::weights::Sides;
 use crate::Scalar;
@@ -25,7 +25,7 @@ const KNOWN: usize = 128;
 /// Memory that stays between steps.
 #[derive(Debug, Default)]
 pub(super) struct Tables {
-    pub(super) packed: Vec<f32>,
+    pub(super) packed: Vec<Column>,
     pub(super) kept: Vec<Cell>,
     pub(super) tallies: Vec<Tally>,
     cuts: Vec<f32>,
@@ -133,12 +133,12 @@ impl WithSimd for Square<'_> {
         };
         let mut store = Vec::new();
         let columns = here(down, plan.panels());
-        let packed = panels.get(columns.clone(), &mut store);
+        let packed = panels.get(simd, columns.clone(), &mut store);
         let (mut tile, mut logs, mut rows) = (Tile::new(), Tile::new(), Rows::new());
         let mut out = Out::default();
         for i in here(across, plan.panels_of_anchors()) {
             let anchors: [u32; TILE] = core::array::from_fn(|r| (i * TILE + r) as u32);
-            for (j, packed) in columns.clone().zip(packed.chunks_exact(TILE * panels.batch.dim)) {
+            for (j, packed) in columns.clone().zip(packed.chunks_exact(columns_of_panel(panels.batch.dim))) {
                 if j < i {
                     continue;
                 }
@@ -153,10 +153,14 @@ impl WithSimd for Square<'_> {
                 };
                 let (law, sides, logs, tally) = (&law, &sides, &mut logs, &mut tallies_of_rows[within(i)]);
                 let (tile, rows, out) = (&mut tile, &mut rows, &mut out);
-                let known = known.get_mut(i * panels_in_square + j);
-                let any = simd.vectorize(TileSums { law, sides, tile, logs, rows, tally, out, known });
+                let mut known = known.get_mut(i * panels_in_square + j);
+                let of_tile = known.as_deref_mut();
+                let any =
+                    simd.vectorize(TileSums { law, sides, tile, logs, rows, tally, out, known: of_tile });
                 if !any {
                     *out = Out::default();
+                } else if let Some(known) = known.filter(|_| i != j) {
+                    known.turn(simd);
                 }
                 keep(&mut of_rows[place(i, j)], j, &out.cells[0]);
                 if i != j && j < plan.panels_of_anchors() {

@@ -6,11 +6,12 @@
 use pulp::{Simd, WithSimd};
 
 use crate::kernel::fast::tile::chains;
+use crate::kernel::fast::turn::{SIDE, Square, row_sums, turn};
 
 /// Samples in a panel, and anchors in a tile.
 pub(super) const TILE: usize = 32;
-/// A panel is kept as two halves of 16 columns: `[2][dim][16]`.
-pub(super) const HALF: usize = 16;
+/// Samples in half a panel.
+pub(super) const HALF: usize = SIDE;
 /// Components that are multiplied before the next: a half of a panel of so many stays in the first cache.
 const DEPTH: usize = 256;
 /// Rows that a register block may write beyond a tile's last.
@@ -45,23 +46,54 @@ impl Batch<'_> {
     }
 }
 
-/// Lays out the panel of the samples from `first` on: `[2][dim][16]`, zeros where there is no sample.
-pub(super) fn pack(batch: &Batch<'_>, first: usize, panel: &mut [f32]) {
-    for (half, part) in panel.chunks_exact_mut(HALF * batch.dim).enumerate() {
+/// The rows of a tile become columns of another.
+#[inline(always)]
+pub(super) fn turn_tile<S: Simd>(simd: S, from: &[[f32; TILE]; TILE], to: &mut [[f32; TILE]; TILE]) {
+    for r in (0..TILE).step_by(SIDE) {
+        for c in (0..TILE).step_by(SIDE) {
+            let mut square: Square = [[0.0; SIDE]; SIDE];
+            for k in 0..SIDE {
+                square[k].copy_from_slice(&from[r + k][c..c + SIDE]);
+            }
+            turn(simd, &mut square);
+            for k in 0..SIDE {
+                to[c + k][r..r + SIDE].copy_from_slice(&square[k]);
+            }
+        }
+    }
+}
+
+/// One component of the sixteen samples of half a panel, in a cache line of its own.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(align(64))]
+pub(super) struct Column([f32; HALF]);
+
+/// Columns of a panel of rows of `dim` numbers.
+pub(super) const fn columns_of_panel(dim: usize) -> usize {
+    TILE / HALF * dim
+}
+
+/// Lays out the panel of the samples from `first` on: `[2][dim]` columns, zeros where there is no sample.
+#[inline(always)]
+pub(super) fn pack<S: Simd>(simd: S, batch: &Batch<'_>, first: usize, panel: &mut [Column]) {
+    for (half, columns) in panel.chunks_exact_mut(batch.dim).enumerate() {
         let start = first + half * HALF;
-        let (columns, _) = part.as_chunks_mut::<HALF>();
         if start + HALF <= batch.count {
-            let rows: [&[f32]; HALF] = core::array::from_fn(|l| batch.row(start + l));
-            for (k, column) in columns.iter_mut().enumerate() {
-                for l in 0..HALF {
-                    column[l] = rows[l][k];
-                }
+            let rows: [_; HALF] = core::array::from_fn(|l| batch.row(start + l).as_chunks::<SIDE>());
+            let (squares, rest) = columns.as_chunks_mut::<SIDE>();
+            for (at, columns) in squares.iter_mut().enumerate() {
+                let mut square = rows.map(|(row, _)| row[at]);
+                turn(simd, &mut square);
+                *columns = square.map(Column);
+            }
+            for (k, column) in rest.iter_mut().enumerate() {
+                *column = Column(rows.map(|(_, row)| row[k]));
             }
         } else {
-            columns.fill([0.0; HALF]);
+            columns.fill(Column::default());
             for l in 0..batch.count.saturating_sub(start) {
                 for (column, &value) in columns.iter_mut().zip(batch.row(start + l)) {
-                    column[l] = value;
+                    column.0[l] = value;
                 }
             }
         }
@@ -75,7 +107,7 @@ pub(super) fn cosines<S: Simd>(
     batch: &Batch<'_>,
     anchors: &[u32],
     first: usize,
-    panel: &[f32],
+    panel: &[Column],
     tile: &mut Tile,
 ) {
     // Vectors at once, halves that they are in, rows at once: as many sums as registers hold, and enough of them to
@@ -95,10 +127,9 @@ fn blocks<S: Simd, const V: usize, const H: usize, const MR: usize, const FEWER:
     batch: &Batch<'_>,
     anchors: &[u32],
     first: usize,
-    panel: &[f32],
+    panel: &[Column],
     tile: &mut Tile,
 ) {
-    let (panel, _) = panel.as_chunks::<HALF>();
     let lift = &batch.lift[first..][..TILE];
     for half in (0..2).step_by(H) {
         for depth in (0..batch.dim).step_by(DEPTH) {
@@ -130,7 +161,7 @@ fn micro<S: Simd, const V: usize, const H: usize, const MR: usize>(
     anchors: &[u32],
     row: usize,
     depth: usize,
-    halves: [&[[f32; HALF]]; H],
+    halves: [&[Column]; H],
     half: usize,
     lift: &[f32],
     tile: &mut Tile,
@@ -155,7 +186,7 @@ fn micro<S: Simd, const V: usize, const H: usize, const MR: usize>(
     let columns = |k: usize| {
         let mut columns = [simd.splat_f32s(0.0); V];
         for h in 0..H {
-            let (vectors, _) = S::as_simd_f32s(&halves[h][k]);
+            let (vectors, _) = S::as_simd_f32s(&halves[h][k].0);
             columns[h * (V / H)..][..V / H].copy_from_slice(&vectors[..V / H]);
         }
         columns
@@ -164,6 +195,22 @@ fn micro<S: Simd, const V: usize, const H: usize, const MR: usize>(
     for r in 0..MR {
         let (out, _) = S::as_mut_simd_f32s(&mut tile.0[row + r]);
         out[half * (V / H)..][..V].copy_from_slice(&sums[r]);
+    }
+}
+
+/// [`pack`] of one panel.
+pub(super) struct Pack<'a> {
+    pub(super) batch: &'a Batch<'a>,
+    pub(super) first: usize,
+    pub(super) panel: &'a mut [Column],
+}
+
+impl WithSimd for Pack<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        pack(simd, self.batch, self.first, self.panel);
     }
 }
 
@@ -180,19 +227,24 @@ impl WithSimd for Lifts<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { x, dim, out } = self;
-        for (row, out) in x.chunks_exact(dim).zip(out) {
-            let (whole, rest) = row.as_chunks::<HALF>();
-            let mut sums = [0.0_f32; HALF];
-            let (lanes, _) = S::as_mut_simd_f32s(&mut sums);
-            for numbers in whole {
-                for (lane, &x) in lanes.iter_mut().zip(S::as_simd_f32s(numbers).0) {
-                    *lane = simd.mul_add_f32s(x, x, *lane);
+        for (x, out) in x.chunks(SIDE * dim).zip(out.chunks_mut(SIDE)) {
+            let mut sums: Square = [[0.0; SIDE]; SIDE];
+            for (sums, row) in sums.iter_mut().zip(x.chunks_exact(dim)) {
+                let (whole, rest) = row.as_chunks::<SIDE>();
+                let (lanes, _) = S::as_mut_simd_f32s(sums);
+                for numbers in whole {
+                    for (lane, &x) in lanes.iter_mut().zip(S::as_simd_f32s(numbers).0) {
+                        *lane = simd.mul_add_f32s(x, x, *lane);
+                    }
+                }
+                for (sum, x) in sums.iter_mut().zip(rest) {
+                    *sum += x * x;
                 }
             }
-            for (sum, x) in sums.iter_mut().zip(rest) {
-                *sum += x * x;
+            let squares = row_sums(simd, &mut sums);
+            for (lift, square) in out.iter_mut().zip(squares).take(x.len() / dim) {
+                *lift = 0.5 * (1.0 - square);
             }
-            *out = 0.5 * (1.0 - sums.into_iter().sum::<f32>());
         }
     }
 }
