@@ -3,18 +3,18 @@
 //!
 //! Two passes over the pairs, neither of which writes them down. The first takes each anchor's sum of weights
 //! ([`sums`](super::sums)); with it, one tile of the second knows both ends' probabilities of its pairs, so that each
-//! row of the gradient is gathered by one task ([`push`](super::push)) and nothing is added across threads.
+//! row of the gradient is gathered by one task ([`push`](super::push), [`pull`](super::pull)) and nothing is added across threads.
 
 use super::classes::Classes;
 use super::draw::{Read, Totals};
+use super::pull::Pull;
 use super::push::Push;
 use super::sums::Sums;
 use super::tile::TILE;
 use super::{Spread, Workspace};
 use crate::Scalar;
 use crate::batch::Embeddings;
-use crate::distance::distance;
-use crate::loss::batch::{Terms, finish, inverse_or_zero};
+use crate::loss::batch::{Terms, finish};
 use crate::loss::{Contrastive, Loss, LossReport, Margin, Objective, PairGrad};
 use crate::sample::Sampler;
 use crate::weight::EmptyRow;
@@ -76,43 +76,20 @@ pub(in crate::kernel::fast) fn loss<T: Scalar>(
     let Sampler::Expected(weighting) = objective.sampler() else { return None };
     let pairs = PairLoss::of(objective.loss())?;
     let (dim, anchors) = (x.dim(), betas.len());
-    let (single, single_betas) = (T::as_single(x.as_slice())?, T::as_single(betas)?);
+    let single_betas = T::as_single(betas)?;
     let dx = &mut dx[..anchors * dim];
     let gradient = T::as_single_mut(dx)?;
     let sums = Sums::new(spread, &mut workspace.tables, (x, labels, betas), weighting, false)?;
     let classes = Classes::new(anchors, labels);
     let ends = ends(spread, &sums, &classes, single_betas, &pairs, weighting.empty())?;
 
+    let (sums, classes, ends, pairs) = (&sums, &classes, &ends, &pairs);
+    let batch = &sums.panels.batch;
     let mut terms = vec![Terms::default(); anchors];
-    let row = |anchor: usize| &single[anchor * dim..][..dim];
     let panel = |panel: usize, gradient: &mut [f32], terms: &mut [Terms]| {
-        let far =
-            spread.set.run(Push { sums: &sums, ends: &ends, pairs: &pairs, betas: single_betas, panel });
-        let first = panel * TILE;
-        for (a, (gradient, terms)) in gradient.chunks_exact_mut(dim).zip(terms).enumerate() {
-            let anchor = first + a;
-            far.gradient(a, row(anchor), gradient);
-            *terms = far.terms(a);
-            let counts = |i: usize| ends.scale[i] > 0.0;
-            for positive in classes.of_batch(anchor).iter().map(|&i| i as usize).filter(|&i| i != anchor) {
-                let d = distance(row(anchor), row(positive));
-                let mut slope = 0.0;
-                if counts(anchor) {
-                    let pair = pairs.pair(d, single_betas[anchor], true);
-                    terms.add(1.0, pair.value);
-                    terms.d_beta += f64::from(pair.d_beta);
-                    terms.tuples += 1.0;
-                    slope += pair.d_distance;
-                }
-                if counts(positive) {
-                    slope += pairs.pair(d, single_betas[positive], true).d_distance;
-                }
-                let share = slope * inverse_or_zero(d);
-                for (k, gradient) in gradient.iter_mut().enumerate() {
-                    *gradient += share * (row(anchor)[k] - row(positive)[k]);
-                }
-            }
-        }
+        let betas = single_betas;
+        let far = &spread.set.run(Push { sums, ends, pairs, betas, panel });
+        spread.set.run(Pull { batch, classes, ends, pairs, betas, panel, far, gradient, terms });
     };
     spread.pieces_of_both((gradient, TILE * dim), (&mut terms, TILE), panel);
     Some(finish(objective, &terms, betas, dx, &mut dbetas[..anchors]))

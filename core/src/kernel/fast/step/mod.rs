@@ -21,6 +21,7 @@ mod law;
 pub(super) mod math;
 mod partial;
 mod plan;
+mod pull;
 mod push;
 mod sums;
 mod tile;
