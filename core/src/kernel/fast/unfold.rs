@@ -24,14 +24,30 @@ pub(super) fn weights_len(shape: ConvShape) -> usize {
 
 /// The windows of a row of tiles: `[tile][pixel][tap][channel]`.
 fn unfold(margin: Margin, tiling: Tiling, row: usize, image: &[f32], cols: &mut [f32]) {
-    let (line, band) = (margin.cols * margin.depth, 3 * margin.depth);
-    for (at, patch) in cols.chunks_exact_mut(3 * band).take(4 * tiling.cols).enumerate() {
+    // Three taps at once, by a length that is known: a copy of a few bytes is then no call.
+    match margin.depth {
+        1 => unfold_bands::<3>(margin, tiling, row, image, cols),
+        2 => unfold_bands::<6>(margin, tiling, row, image, cols),
+        3 => unfold_bands::<9>(margin, tiling, row, image, cols),
+        4 => unfold_bands::<12>(margin, tiling, row, image, cols),
+        depth => unreachable!("an input of {depth} channels is not unfolded"),
+    }
+}
+
+fn unfold_bands<const BAND: usize>(
+    margin: Margin,
+    tiling: Tiling,
+    row: usize,
+    image: &[f32],
+    cols: &mut [f32],
+) {
+    let (bands, _) = cols.as_chunks_mut::<BAND>();
+    let (patches, _) = bands.as_chunks_mut::<3>();
+    for (at, patch) in patches.iter_mut().take(4 * tiling.cols).enumerate() {
         let (y, x) = (2 * row + at % 4 / 2, 2 * (at / 4) + at % 2);
-        for (dy, to) in patch.chunks_exact_mut(band).enumerate() {
-            let from = &image[(y + dy) * line + x * margin.depth..][..band];
-            for (to, from) in to.iter_mut().zip(from) {
-                *to = *from;
-            }
+        for (dy, to) in patch.iter_mut().enumerate() {
+            let from = &image[((y + dy) * margin.cols + x) * margin.depth..];
+            *to = *from.first_chunk().expect("a window lies within the margin");
         }
     }
 }
