@@ -3,7 +3,8 @@
 //!
 //! Two passes over the pairs, neither of which writes them down. The first takes each anchor's sum of weights
 //! ([`sums`](super::sums)); with it, one tile of the second knows both ends' probabilities of its pairs, so that each
-//! row of the gradient is gathered by one task ([`push`](super::push), [`pull`](super::pull)) and nothing is added across threads.
+//! row of the gradient is gathered by one task ([`push`](super::push), [`pull`](super::pull)) and nothing is added across
+//! threads.
 
 use super::classes::Classes;
 use super::draw::{Read, Totals};
