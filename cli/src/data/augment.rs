@@ -169,6 +169,7 @@ impl Augmentation {
 }
 
 /// The image at a place between pixels; `fill` wherever it does not reach.
+#[inline]
 fn bilinear(
     raw: &[f32],
     [height, width, channels]: [usize; 3],
@@ -176,20 +177,35 @@ fn bilinear(
     at: [f64; 2],
     pixel: &mut [f32],
 ) {
-    let [y, x] = at;
-    let (top, left) = (y.floor(), x.floor());
-    let (below, beside) = ((y - top) as f32, (x - left) as f32);
-    let corner = |y: f64, x: f64| {
-        let inside = y >= 0.0 && x >= 0.0 && y < height as f64 && x < width as f64;
-        if inside { &raw[(y as usize * width + x as usize) * channels..][..channels] } else { fill }
+    let [(top, below), (left, beside)] = at.map(split);
+    // Beyond the image on either side a number of a pixel is none.
+    let [rows, columns] = [top, left].map(|first| [first as u64, first.wrapping_add(1) as u64]);
+    let start = |y: u64, x: u64| (y as usize * width + x as usize) * channels;
+    let corners = if rows.iter().all(|&y| y < height as u64) && columns.iter().all(|&x| x < width as u64) {
+        let upper = &raw[start(rows[0], columns[0])..][..2 * channels];
+        let lower = &raw[start(rows[1], columns[0])..][..2 * channels];
+        [&upper[..channels], &upper[channels..], &lower[..channels], &lower[channels..]]
+    } else {
+        let corner = |y, x| {
+            let inside = y < height as u64 && x < width as u64;
+            if inside { &raw[start(y, x)..][..channels] } else { fill }
+        };
+        let [(top, bottom), (left, right)] = [rows.into(), columns.into()];
+        [corner(top, left), corner(top, right), corner(bottom, left), corner(bottom, right)]
     };
-    let corners =
-        [corner(top, left), corner(top, left + 1.0), corner(top + 1.0, left), corner(top + 1.0, left + 1.0)];
     for (c, value) in pixel.iter_mut().enumerate() {
         let upper = corners[0][c] * (1.0 - beside) + corners[1][c] * beside;
         let lower = corners[2][c] * (1.0 - beside) + corners[3][c] * beside;
         *value = upper * (1.0 - below) + lower * below;
     }
+}
+
+/// The whole number below, and what is left. `f64::floor` would be a call where the program is built for any processor.
+#[inline]
+fn split(at: f64) -> (i64, f32) {
+    let cut = at as i64;
+    let whole = cut - i64::from(cut as f64 > at);
+    (whole, (at - whole as f64) as f32)
 }
 
 /// Mean of the outermost pixels, by channel.
