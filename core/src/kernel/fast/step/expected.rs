@@ -2,14 +2,16 @@
 //! expectation.
 //!
 //! Two passes over the pairs, neither of which writes them down. The first takes each anchor's sum of weights
-//! ([`sums`](super::sums)); with it, one tile of the second knows both ends' probabilities of its pairs, so that each
-//! row of the gradient is gathered by one task ([`push`](super::push), [`pull`](super::pull)) and nothing is added across
-//! threads.
+//! ([`sums`](super::sums)); with it, one tile of the second knows both ends' probabilities of its pairs, so that a pair of
+//! negatives is looked at once ([`push`](super::push)). Rows meet in rounds ([`rounds`]), in which each row of the gradient
+//! has one task. Positives follow ([`pull`](super::pull)).
 
 use super::classes::Classes;
 use super::draw::{Read, Totals};
 use super::pull::Pull;
-use super::push::Push;
+use super::push::Field;
+use super::rounds;
+use super::share::Far;
 use super::sums::Sums;
 use super::tile::TILE;
 use super::{Spread, Workspace};
@@ -44,6 +46,11 @@ impl PairLoss {
         }
     }
 
+    /// Whether the loss of a negative is the square of how far it is inside of the reach, not that itself.
+    pub(super) const fn is_squared(&self) -> bool {
+        matches!(self, Self::Contrastive(_))
+    }
+
     /// Distance below which a negative of an anchor with this boundary is pushed.
     fn reach(&self, beta: f32) -> f32 {
         match self {
@@ -55,13 +62,28 @@ impl PairLoss {
 
 /// What makes probabilities of an anchor's weights, for all rows up to whole panels.
 ///
-/// A pair counts `scale min(cap, 2^(log - reference) / d)`: its probability times the number of positives.
+/// A pair counts `min(most, scale 2^(log - reference) / d)`: its probability times the number of positives.
 pub(super) struct Ends {
     pub(super) minus_reference: Vec<f32>,
-    pub(super) cap: Vec<f32>,
     /// 0 for what has no pairs of its own: a remembered row, or an anchor without a positive or a candidate.
     pub(super) scale: Vec<f32>,
+    pub(super) most: Vec<f32>,
     pub(super) reach: Vec<f32>,
+    /// The least cosine (exclusive) of what counts; infinite where nothing does.
+    pub(super) cut: Vec<f32>,
+    /// The least and the largest reference of each panel.
+    spans: Vec<[f32; 2]>,
+}
+
+impl Ends {
+    /// The middle of the references of two panels, a whole number, unless they span more than so many octaves.
+    pub(super) fn common_reference(&self, i: usize, j: usize, span: f32) -> Option<f32> {
+        let ([low, high], [other_low, other_high]) = (self.spans[i], self.spans[j]);
+        let (low, high) = (f32::min(low, other_low), f32::max(high, other_high));
+        // Where there is no reference at all, any will do.
+        let middle = if low <= high { (0.5 * (low + high)).round_ties_even() } else { 0.0 };
+        (high - low <= span).then_some(middle)
+    }
 }
 
 /// Value and gradients; `None` where this path does not apply: another sampler, a loss that is not one of pairs, none
@@ -84,16 +106,21 @@ pub(in crate::kernel::fast) fn loss<T: Scalar>(
     let classes = Classes::new(anchors, labels);
     let ends = ends(spread, &sums, &classes, single_betas, &pairs, weighting.empty())?;
 
-    let (sums, classes, ends, pairs) = (&sums, &classes, &ends, &pairs);
-    let batch = &sums.panels.batch;
+    let (sums, classes, ends, pairs, all_betas, betas) =
+        (&sums, &classes, &ends, &pairs, betas, single_betas);
+    gradient.fill(0.0);
+    let mut far = vec![Far::default(); sums.plan.panels_of_anchors()];
+    let field = Field { sums, ends, pairs, betas };
+    rounds::push(spread, &workspace.scratch, field, gradient, &mut far);
+
+    let (batch, far) = (&sums.panels.batch, &far);
     let mut terms = vec![Terms::default(); anchors];
     let panel = |panel: usize, gradient: &mut [f32], terms: &mut [Terms]| {
-        let betas = single_betas;
-        let far = &spread.set.run(Push { sums, ends, pairs, betas, panel });
+        let far = &far[panel];
         spread.set.run(Pull { batch, classes, ends, pairs, betas, panel, far, gradient, terms });
     };
     spread.pieces_of_both((gradient, TILE * dim), (&mut terms, TILE), panel);
-    Some(finish(objective, &terms, betas, dx, &mut dbetas[..anchors]))
+    Some(finish(objective, &terms, all_betas, dx, &mut dbetas[..anchors]))
 }
 
 /// `None` if an anchor that has no candidate is to get one.
@@ -108,9 +135,11 @@ fn ends(
     let (plan, rows) = (&sums.plan, sums.labels.len());
     let mut ends = Ends {
         minus_reference: vec![0.0; rows],
-        cap: vec![0.0; rows],
         scale: vec![0.0; rows],
+        most: vec![0.0; rows],
         reach: vec![f32::NEG_INFINITY; rows],
+        cut: vec![f32::INFINITY; rows],
+        spans: vec![[f32::INFINITY, f32::NEG_INFINITY]; rows / TILE],
     };
     let mut totals = Totals::default();
     for (anchor, &beta) in betas.iter().enumerate() {
@@ -124,10 +153,14 @@ fn ends(
             continue;
         }
         if totals.total[a] > 0.0 {
-            ends.minus_reference[anchor] = -totals.reference[a];
-            ends.cap[anchor] = sums.law.cap_over(totals.reference[a]);
+            let reference = totals.reference[a];
+            ends.minus_reference[anchor] = -reference;
             ends.scale[anchor] = (positives as f64 / totals.total[a]) as f32;
+            ends.most[anchor] = sums.law.cap_over(reference) * ends.scale[anchor];
             ends.reach[anchor] = pairs.reach(beta);
+            ends.cut[anchor] = sums.cuts[anchor];
+            let [low, high] = &mut ends.spans[anchor / TILE];
+            (*low, *high) = (low.min(reference), high.max(reference));
         } else if empty != EmptyRow::Skip {
             return None;
         }

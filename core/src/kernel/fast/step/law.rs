@@ -25,7 +25,7 @@ pub(super) const NEAR_COSINE: f32 = (1.0 - 0.5 * NEAR) as f32;
 pub(super) const LEAST: f32 = 1e-12;
 
 /// Weights by cosine. Logarithms are to base 2.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Law {
     pub(super) slope: f32,
     pub(super) cap: f64,

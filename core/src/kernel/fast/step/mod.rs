@@ -23,6 +23,8 @@ mod partial;
 mod plan;
 mod pull;
 mod push;
+mod rounds;
+mod share;
 mod sums;
 mod tile;
 mod tile_sums;
@@ -34,6 +36,7 @@ mod tests;
 use rayon::prelude::*;
 
 use super::InstructionSet;
+use super::scratch::Scratch;
 use crate::Scalar;
 use crate::batch::{Embeddings, Row, Triplet};
 use crate::distance;
@@ -62,6 +65,7 @@ pub(super) struct Workspace {
     tables: Tables,
     groups: Vec<(Vec<Pick>, DrawReport)>,
     sorted: Vec<Pick>,
+    scratch: Scratch,
 }
 
 /// How work is spread: on one instruction set, over the threads of the pool that this runs in, or on this thread.
@@ -84,6 +88,11 @@ impl Spread {
         } else {
             data.chunks_mut(size).enumerate().for_each(|(at, piece)| work(at, piece));
         }
+    }
+
+    /// `work` on each of `data`.
+    fn each<N: Send>(self, data: &mut [N], work: impl Fn(&mut N) + Sync + Send) {
+        self.pieces(data, 1, |_, one| work(&mut one[0]));
     }
 
     /// As [`pieces`](Self::pieces) of two slices, cut into as many.
@@ -115,7 +124,7 @@ pub(super) fn draw<T: Scalar>(
 ) -> Option<DrawReport> {
     let (sampler, third) = (objective.sampler(), objective.loss().takes_third());
     let weighting = sampler.weighting()?;
-    let Workspace { tables, groups, sorted } = workspace;
+    let Workspace { tables, groups, sorted, .. } = workspace;
     let sums = Sums::new(spread, tables, (x, labels, betas), weighting, sampler.draws())?;
     let (plan, anchors) = (&sums.plan, betas.len());
     let classes = Classes::new(anchors, labels);

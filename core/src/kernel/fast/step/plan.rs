@@ -168,6 +168,16 @@ impl<'a> Panels<'a> {
         Self { batch, packed: store }
     }
 
+    /// The panels that [`new`](Self::new) laid out for the same batch.
+    pub(super) fn again(batch: Batch<'a>, store: &'a [Column]) -> Self {
+        Self { batch, packed: store }
+    }
+
+    /// Whether all panels are laid out.
+    pub(super) fn all(&self) -> bool {
+        !self.packed.is_empty()
+    }
+
     /// Panels one after another; `scratch` holds them where they are not all laid out.
     #[inline(always)]
     pub(super) fn get<'s, S: Simd>(
@@ -177,7 +187,7 @@ impl<'a> Panels<'a> {
         scratch: &'s mut Vec<Column>,
     ) -> &'s [Column] {
         let len = columns_of_panel(self.batch.dim);
-        if !self.packed.is_empty() {
+        if self.all() {
             return &self.packed[panels.start * len..panels.end * len];
         }
         scratch.resize(panels.len() * len, Column::default());

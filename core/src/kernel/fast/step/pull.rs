@@ -5,7 +5,7 @@ use pulp::{Simd, WithSimd};
 
 use super::classes::Classes;
 use super::expected::{Ends, PairLoss};
-use super::push::Far;
+use super::share::Far;
 use super::tile::{Batch, TILE};
 use crate::distance::squared_distance;
 use crate::loss::batch::{Terms, inverse_or_zero};
@@ -19,7 +19,7 @@ pub(super) struct Pull<'a> {
     pub(super) betas: &'a [f32],
     pub(super) panel: usize,
     pub(super) far: &'a Far,
-    /// Of each anchor of the panel.
+    /// Of each anchor of the panel; what [`push`](super::push) made of it.
     pub(super) gradient: &'a mut [f32],
     pub(super) terms: &'a mut [Terms],
 }
@@ -33,7 +33,10 @@ impl WithSimd for Pull<'_> {
         for (a, (gradient, terms)) in gradient.chunks_exact_mut(batch.dim).zip(terms).enumerate() {
             let anchor = panel * TILE + a;
             let own = batch.row(anchor);
-            far.gradient(a, own, gradient);
+            let share = far.own[a] as f32;
+            for (gradient, x) in gradient.iter_mut().zip(own) {
+                *gradient -= share * x;
+            }
             *terms = far.terms(a);
             for &positive in classes.of_batch(anchor) {
                 let positive = positive as usize;

@@ -1,298 +1,240 @@
-//! How all negatives push the 32 rows of a panel: the second pass of [`expected`](super::expected), for one panel.
+//! How negatives push each other: the second pass of [`expected`](super::expected), for some panels of rows with some
+//! others.
 //!
 //! ```text
-//! dx_i = sum over j of t_ij (x_i - x_j) = (sum over j of t_ij) x_i - sum over j of t_ij x_j
-//! t_ij = (p_ij l'_i(d_ij) + p_ji l'_j(d_ij)) / d_ij
+//! dx_i = sum over j of t_ij (x_j - x_i) = sum over j of t_ij x_j - (sum over j of t_ij) x_i
+//! t_ij = -(p_ij l'_i(d_ij) + p_ji l'_j(d_ij)) / d_ij
 //! ```
 //!
-//! with `p_ij` the share of i's pairs that j is, and `l_i` the loss at i's boundary. The tile of `t` is computed with j
-//! down and i across, so that the last sum is a product of its transpose with rows as they lie.
+//! with `p_ij` the share of i's pairs that j is, and `l_i` the loss at i's boundary. `t` is symmetric: a pair is looked
+//! at once, and its tile and the transpose of it, each against rows as they lie, are what both ends are pushed.
+
+use core::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
 use super::expected::{Ends, PairLoss};
-use super::law::{LEAST, NEAR_COSINE};
+use super::share::{Back, Far, Shares, take_near};
 use super::sums::Sums;
-use super::tile::{TILE, Tile, cosines};
-use super::weights::{Sides, inverse_distance, log_weight, or_zero, part_classes, weight};
+use super::tile::{Batch, Column, TILE, Tile, columns_of_panel, cosines, turn_tile};
+use super::weights::{Sides, part_classes};
 use crate::distance::distance;
 use crate::kernel::fast::tile::{MultiplyTransposed, Rows, padded, panel_width};
-use crate::loss::batch::{Terms, inverse_or_zero};
+use crate::loss::PairGrad;
+use crate::loss::batch::inverse_or_zero;
 
-/// Sums of what the negatives of the 32 rows of a panel come to.
-pub(super) struct Far {
-    value: [f64; TILE],
-    active: [f64; TILE],
-    weight: [f64; TILE],
-    d_beta: [f64; TILE],
-    /// `sum of t_ij`.
-    own: [f64; TILE],
-    /// `sum of t_ij x_j`, rows of `stride` numbers.
-    others: Vec<f32>,
-    stride: usize,
+/// Numbers of a panel of a product at most.
+const WIDEST: usize = 32;
+
+/// Some panels of anchors and what becomes of them.
+pub(super) struct Unit<'a> {
+    pub(super) panels: Range<usize>,
+    /// `sum of t_ij x_j` so far; only anchors have a row.
+    pub(super) gradient: &'a mut [f32],
+    /// Of each panel.
+    pub(super) far: &'a mut [Far],
 }
 
-impl Far {
-    /// The gradient of row `a` of the panel, which is `x`.
-    #[inline(always)]
-    pub(super) fn gradient(&self, a: usize, x: &[f32], gradient: &mut [f32]) {
-        let own = self.own[a] as f32;
-        for ((gradient, x), others) in gradient.iter_mut().zip(x).zip(&self.others[a * self.stride..]) {
-            *gradient = own * x - others;
-        }
-    }
-
-    pub(super) fn terms(&self, a: usize) -> Terms {
-        Terms {
-            value: self.value[a],
-            active: self.active[a],
-            terms: self.weight[a],
-            d_beta: self.d_beta[a],
-            tuples: 0.0,
-        }
-    }
+/// Whom a unit meets.
+pub(super) enum Others<'a, 'u> {
+    /// Itself.
+    Own,
+    Anchors(&'a mut Unit<'u>),
+    /// Panels that a memory holds: constant.
+    Remembered(Range<usize>),
 }
 
-/// One panel.
-pub(super) struct Push<'a> {
+/// What all units read.
+#[derive(Clone, Copy)]
+pub(super) struct Field<'a> {
     pub(super) sums: &'a Sums<'a>,
     pub(super) ends: &'a Ends,
     pub(super) pairs: &'a PairLoss,
     pub(super) betas: &'a [f32],
-    pub(super) panel: usize,
 }
 
-impl WithSimd for Push<'_> {
-    type Output = Far;
+/// All pairs of a unit with others, at both ends.
+pub(super) struct Push<'a, 'u> {
+    pub(super) field: Field<'a>,
+    pub(super) unit: &'a mut Unit<'u>,
+    pub(super) others: Others<'a, 'u>,
+    /// As many numbers as [`scratch`](Self::scratch) says, of any value.
+    pub(super) scratch: &'a mut [f32],
+}
+
+impl Push<'_, '_> {
+    /// Numbers that work with units of so many panels takes for itself.
+    pub(super) const fn scratch(panels: usize, dim: usize) -> usize {
+        let rows = panels * TILE;
+        2 * rows * rows + 2 * rows * dim.next_multiple_of(WIDEST)
+    }
+}
+
+impl WithSimd for Push<'_, '_> {
+    type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> Far {
-        let Self { sums, pairs, panel, .. } = self;
-        let batch = &sums.panels.batch;
-        let (dim, stride) = (batch.dim, padded::<f32, S>(batch.dim));
-        let none = [0.0; TILE];
-        let mut far = Far {
-            value: none,
-            active: none,
-            weight: none,
-            d_beta: none,
-            own: none,
-            others: vec![0.0; TILE * stride],
-            stride,
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { field, unit, others, scratch } = self;
+        let Field { sums, ends, pairs, .. } = field;
+        let Unit { panels: across, gradient, far } = unit;
+        let (down, own, mut theirs) = match others {
+            Others::Own => (across.clone(), true, None),
+            Others::Anchors(Unit { panels, gradient, far }) => (panels.clone(), false, Some((gradient, far))),
+            Others::Remembered(panels) => (panels, false, None),
         };
-        let (mut scratch, mut last_rows) = (Vec::new(), Vec::new());
-        let packed = sums.panels.get(simd, panel..panel + 1, &mut scratch);
-        let mut tile = Tile::new();
+        let both = own || theirs.is_some();
+        let (width, depth) = (across.len() * TILE, down.len() * TILE);
+        let (mut packs, mut tile, mut other) = (Vec::new(), Tile::new(), [[0.0; TILE]; TILE]);
         let mut near = Vec::new();
-        for other in 0..sums.plan.panels() {
-            let first = other * TILE;
-            let rows = TILE.min(batch.count - first);
-            let ids: [u32; TILE] = core::array::from_fn(|r| (first + r) as u32);
-            cosines(simd, batch, &ids[..rows], panel * TILE, packed, &mut tile);
-            let side = |panel: usize| panel * TILE..(panel + 1) * TILE;
-            let sides = Sides {
-                row_labels: &sums.labels[side(other)],
-                row_cuts: &sums.cuts[side(other)],
-                labels: &sums.labels[side(panel)],
-                cuts: &sums.cuts[side(panel)],
-                active: false,
-            };
-            if sides.may_match() {
-                part_classes(simd, &sides, &mut tile);
+        let packed = sums.panels.get(simd, across.clone(), &mut packs);
+        let (shares, scratch) = scratch.split_at_mut(width * depth);
+        let (turned, product) = scratch.split_at_mut(width * depth);
+        for (b, j) in down.clone().enumerate() {
+            let mut back = Back::new();
+            let columns = across.clone().zip(packed.chunks_exact(columns_of_panel(sums.panels.batch.dim)));
+            for (a, (i, packed)) in columns.enumerate().filter(|&(_, (i, _))| !own || i <= j) {
+                let rows = field.cosines(simd, j, i, packed, &mut tile);
+                take_near(simd, rows, &mut tile, &mut near);
+                // A tile on the diagonal has its pairs twice: its rows are its columns.
+                let diagonal = own && i == j;
+                simd.vectorize(Shares {
+                    law: &sums.law,
+                    ends,
+                    pairs,
+                    down: j,
+                    across: i,
+                    rows,
+                    both,
+                    tile: &mut tile,
+                    far: &mut far[a],
+                    back: (both && !diagonal).then_some(&mut back),
+                });
+                for (r, c, cosine) in near.drain(..) {
+                    let ([here, there], share) = field.near_pair(i * TILE + c, j * TILE + r, cosine);
+                    tile.0[r][c] = share;
+                    far[a].add_pair(c, here, share);
+                    if both && !diagonal {
+                        let far = theirs.as_mut().map_or(&mut *far, |(_, far)| far);
+                        far[b].add_pair(r, there, share);
+                    }
+                }
+                let (tile, _) = tile.0.split_first_chunk::<TILE>().expect("a tile has as many rows");
+                put(tile, (b, a), width, shares);
+                if both && !diagonal {
+                    turn_tile(simd, tile, &mut other);
+                    let (to, stride) = if own { (&mut *shares, width) } else { (&mut *turned, depth) };
+                    put(&other, (a, b), stride, to);
+                }
             }
-            take_near(simd, rows, &mut tile, &mut near);
-            match pairs {
-                PairLoss::Margin(_) => self.far_pairs::<S, false>(simd, other, rows, &mut tile, &mut far),
-                PairLoss::Contrastive(_) => self.far_pairs::<S, true>(simd, other, rows, &mut tile, &mut far),
+            if both {
+                let far = theirs.as_mut().map_or(&mut *far, |(_, far)| far);
+                back.close(simd, pairs, &mut far[b]);
             }
-            for (r, i, cosine) in near.drain(..) {
-                let share = self.near_pair(first + r, i, cosine, &mut far);
-                tile.0[r][i] = share;
-                far.own[i] += f64::from(share);
-            }
-            // Rows as they lie, each followed by the next, whose numbers end in columns that nobody reads.
-            let end = (first + rows - 1) * dim + stride;
-            let data = if end <= batch.x.len() {
-                &batch.x[first * dim..]
-            } else {
-                last_rows.clear();
-                last_rows.extend_from_slice(&batch.x[first * dim..]);
-                last_rows.resize((rows - 1) * dim + stride, 0.0);
-                &last_rows
-            };
-            let width = panel_width::<f32, S>();
-            simd.vectorize(MultiplyTransposed {
-                count: TILE,
-                inner: rows,
-                panels: stride / width,
-                a: Rows { data: tile.0.as_flattened(), stride: TILE },
-                b: Rows { data, stride: dim },
-                next: width,
-                add: other > 0,
-                c: &mut far.others,
-                stride,
-            });
         }
-        far
-    }
-}
-
-/// Pairs in a vector: their cosines, logarithms of weights, distances and their inverses.
-struct Pair<S: Simd> {
-    c: S::f32s,
-    log: S::f32s,
-    d: S::f32s,
-    inverse: S::f32s,
-}
-
-impl<S: Simd> Pair<S> {
-    #[inline(always)]
-    fn new(simd: S, slope: S::f32s, c: S::f32s) -> Self {
-        let log = log_weight(simd, slope, c);
-        // What is no pair gets a distance too, so that its numbers are finite; it has no probability.
-        let whole = simd.max_f32s(c, simd.splat_f32s(-1.0));
-        let inverse = inverse_distance(simd, whole);
-        let two = simd.splat_f32s(2.0);
-        let q = simd.max_f32s(simd.negate_mul_add_f32s(two, whole, two), simd.splat_f32s(LEAST));
-        Self { c, log, d: simd.mul_f32s(q, inverse), inverse }
-    }
-}
-
-/// One end of pairs: see [`Ends`].
-struct End<S: Simd> {
-    minus_reference: S::f32s,
-    cap: S::f32s,
-    scale: S::f32s,
-    reach: S::f32s,
-    cut: S::f32s,
-}
-
-impl<S: Simd> End<S> {
-    /// The share of a pair in this end's pairs, that of active ones, the loss, and minus its slope.
-    #[inline(always)]
-    fn pair<const SQUARED: bool>(&self, simd: S, pair: &Pair<S>) -> [S::f32s; 4] {
-        let zero = simd.splat_f32s(0.0);
-        let w = weight(simd, pair.log, pair.inverse, self.minus_reference);
-        let w = simd.mul_f32s(or_zero(simd, simd.min_f32s(w, self.cap)), self.scale);
-        let p = simd.select_f32s(simd.greater_than_f32s(pair.c, self.cut), w, zero);
-        let inside = simd.max_f32s(simd.sub_f32s(self.reach, pair.d), zero);
-        let active = simd.select_f32s(simd.greater_than_f32s(inside, zero), p, zero);
-        let value = simd.mul_f32s(p, inside);
-        if SQUARED {
-            [p, active, simd.mul_f32s(value, inside), simd.add_f32s(value, value)]
-        } else {
-            [p, active, value, active]
+        field.push(simd, (shares, width), &down, product, gradient);
+        if let Some((gradient, _)) = theirs {
+            field.push(simd, (turned, depth), &across, product, gradient);
         }
     }
 }
 
-impl Push<'_> {
-    /// The pairs of a tile of cosines that becomes one of `t`. `SQUARED`: the loss is the square of how far a negative
-    /// is inside of the reach, not that itself.
+/// Puts a tile at its place, tiles down and across, among rows of `stride` numbers.
+fn put(tile: &[[f32; TILE]; TILE], (down, across): (usize, usize), stride: usize, to: &mut [f32]) {
+    let rows = to[down * TILE * stride + across * TILE..].chunks_mut(stride);
+    for (to, row) in rows.zip(tile) {
+        to[..TILE].copy_from_slice(row);
+    }
+}
+
+impl Field<'_> {
+    /// Cosines of the rows of panel `down` with those of panel `across`, which is `packed`; returns how many rows there are.
     #[inline(always)]
-    fn far_pairs<S: Simd, const SQUARED: bool>(
+    fn cosines<S: Simd>(
         &self,
         simd: S,
-        other: usize,
-        rows: usize,
+        down: usize,
+        across: usize,
+        packed: &[Column],
         tile: &mut Tile,
-        far: &mut Far,
-    ) {
-        let (ends, law) = (self.ends, &self.sums.law);
-        let here = |numbers: &'_ [f32]| -> [f32; TILE] {
-            numbers[self.panel * TILE..][..TILE].try_into().expect("a panel")
+    ) -> usize {
+        let batch = &self.sums.panels.batch;
+        let rows = rows(batch, &(down..down + 1));
+        let ids: [u32; TILE] = core::array::from_fn(|r| (down * TILE + r) as u32);
+        cosines(simd, batch, &ids[..rows], across * TILE, packed, tile);
+        let side = |panel: usize| panel * TILE..(panel + 1) * TILE;
+        let sides = Sides {
+            row_labels: &self.sums.labels[side(down)],
+            row_cuts: &self.sums.cuts[side(down)],
+            labels: &self.sums.labels[side(across)],
+            cuts: &self.sums.cuts[side(across)],
+            active: false,
         };
-        let (references, caps, scales) = (here(&ends.minus_reference), here(&ends.cap), here(&ends.scale));
-        let (reaches, cuts) = (here(&ends.reach), here(self.sums.cuts));
-        let first = other * TILE;
-        let (zero, slope) = (simd.splat_f32s(0.0), simd.splat_f32s(law.slope));
-        let mut sums = [[0.0_f32; TILE]; 4];
-        for v in 0..TILE / S::F32_LANES {
-            let lane = |numbers: &[f32; TILE]| S::as_simd_f32s(numbers).0[v];
-            let own_end = End {
-                minus_reference: lane(&references),
-                cap: lane(&caps),
-                scale: lane(&scales),
-                reach: lane(&reaches),
-                cut: lane(&cuts),
-            };
-            let mut own = [zero; 4];
-            for r in 0..rows {
-                let (row, _) = S::as_mut_simd_f32s(&mut tile.0[r]);
-                let pair = Pair::new(simd, slope, row[v]);
-                let [p, active, value, mut push] = own_end.pair::<SQUARED>(simd, &pair);
-                own[0] = simd.add_f32s(own[0], value);
-                own[1] = simd.add_f32s(own[1], active);
-                own[2] = simd.add_f32s(own[2], p);
-                let j = first + r;
-                if ends.scale[j] > 0.0 {
-                    let other_end = End {
-                        minus_reference: simd.splat_f32s(ends.minus_reference[j]),
-                        cap: simd.splat_f32s(ends.cap[j]),
-                        scale: simd.splat_f32s(ends.scale[j]),
-                        reach: simd.splat_f32s(ends.reach[j]),
-                        cut: simd.splat_f32s(self.sums.cuts[j]),
-                    };
-                    push = simd.add_f32s(push, other_end.pair::<SQUARED>(simd, &pair)[3]);
-                }
-                let t = simd.neg_f32s(simd.mul_f32s(push, pair.inverse));
-                own[3] = simd.add_f32s(own[3], t);
-                row[v] = t;
-            }
-            for (sums, own) in sums.iter_mut().zip(own) {
-                S::as_mut_simd_f32s(sums).0[v] = own;
-            }
+        if sides.may_match() {
+            part_classes(simd, &sides, tile);
         }
-        for i in 0..TILE {
-            far.value[i] += f64::from(sums[0][i]);
-            far.active[i] += f64::from(sums[1][i]);
-            far.weight[i] += f64::from(sums[2][i]);
-            if !SQUARED {
-                far.d_beta[i] += f64::from(sums[1][i]);
-            }
-            far.own[i] += f64::from(sums[3][i]);
-        }
+        rows
     }
 
-    /// `t` of the pair of row `j` and row `i` of the panel, which lie near each other: by their differences.
-    fn near_pair(&self, j: usize, i: usize, cosine: f32, far: &mut Far) -> f32 {
+    /// `t` of two rows that lie near each other, by their differences; and for each of both what the pair counts there
+    /// with its loss, if it does.
+    fn near_pair(&self, i: usize, j: usize, cosine: f32) -> ([Option<(f32, PairGrad<f32>)>; 2], f32) {
         let batch = &self.sums.panels.batch;
-        let own = self.panel * TILE + i;
-        let d = distance(batch.row(own), batch.row(j));
-        let of = |anchor: usize| {
-            let counts = self.ends.scale[anchor] > 0.0 && cosine > self.sums.cuts[anchor];
-            let p = self.ends.scale[anchor] * self.ends.cap[anchor];
-            counts.then(|| (p, self.pairs.pair(d, self.betas[anchor], false)))
-        };
-        let (here, there) = (of(own), of(j));
-        if let Some((p, pair)) = here {
-            let p = f64::from(p);
-            far.value[i] += p * f64::from(pair.value);
-            far.active[i] += if pair.value > 0.0 { p } else { 0.0 };
-            far.weight[i] += p;
-            far.d_beta[i] += p * f64::from(pair.d_beta);
+        let d = distance(batch.row(i), batch.row(j));
+        let ends = [i, j].map(|anchor| {
+            let counts = cosine > self.ends.cut[anchor];
+            counts.then(|| (self.ends.most[anchor], self.pairs.pair(d, self.betas[anchor], false)))
+        });
+        let slope: f32 = ends.iter().flatten().map(|(p, pair)| p * pair.d_distance).sum();
+        (ends, -slope * inverse_or_zero(d))
+    }
+
+    /// Adds to each row of the gradient what its column of the shares, so many side by side, makes of the rows of panels
+    /// `down`.
+    #[inline(always)]
+    fn push<S: Simd>(
+        &self,
+        simd: S,
+        (shares, columns): (&[f32], usize),
+        down: &Range<usize>,
+        scratch: &mut [f32],
+        gradient: &mut [f32],
+    ) {
+        let batch = &self.sums.panels.batch;
+        let (dim, stride, width) = (batch.dim, padded::<f32, S>(batch.dim), panel_width::<f32, S>());
+        let (first, rows) = (down.start * TILE, rows(batch, down));
+        let (copies, product) = scratch.split_at_mut(rows * stride);
+        // In lines of a cache, and followed by numbers that nobody reads.
+        for (r, copy) in copies.chunks_exact_mut(stride).enumerate() {
+            copy[..dim].copy_from_slice(batch.row(first + r));
         }
-        let slope: f32 = [here, there].into_iter().flatten().map(|(p, pair)| p * pair.d_distance).sum();
-        slope * inverse_or_zero(d)
+        let whole = dim.is_multiple_of(WIDEST);
+        let (count, c) =
+            if whole { (gradient.len() / dim, &mut *gradient) } else { (columns, &mut *product) };
+        let (a, b) = (Rows { data: shares, stride: columns }, Rows { data: copies, stride });
+        let panels = stride / width;
+        simd.vectorize(MultiplyTransposed {
+            count,
+            inner: rows,
+            panels,
+            a,
+            b,
+            next: width,
+            add: whole,
+            c,
+            stride,
+        });
+        if !whole {
+            for (gradient, sums) in gradient.chunks_exact_mut(dim).zip(product.chunks_exact(stride)) {
+                for (gradient, sum) in gradient.iter_mut().zip(sums) {
+                    *gradient += sum;
+                }
+            }
+        }
     }
 }
 
-/// Lists pairs that lie near each other, as `(row, column, cosine)`, and takes them out of the tile.
-#[inline(always)]
-fn take_near<S: Simd>(simd: S, rows: usize, tile: &mut Tile, near: &mut Vec<(usize, usize, f32)>) {
-    let mut highest = simd.splat_f32s(f32::NEG_INFINITY);
-    for row in &tile.0[..rows] {
-        for &c in S::as_simd_f32s(row).0 {
-            highest = simd.max_f32s(highest, c);
-        }
-    }
-    if simd.reduce_max_f32s(highest) <= NEAR_COSINE {
-        return;
-    }
-    for (r, row) in tile.0[..rows].iter_mut().enumerate() {
-        for (i, c) in row.iter_mut().enumerate().filter(|(_, c)| **c > NEAR_COSINE) {
-            near.push((r, i, *c));
-            *c = f32::NEG_INFINITY;
-        }
-    }
+/// Rows of some panels.
+fn rows(batch: &Batch<'_>, panels: &Range<usize>) -> usize {
+    (panels.end * TILE).min(batch.count) - panels.start * TILE
 }
