@@ -1,6 +1,6 @@
 //! The loss of all pairs against the reference in double precision.
 
-use super::tests::{CUTS, labels, remembered, rounding, rows, weighting};
+use super::tests::{CUTS, labels, remembered, rounding, rows, view, weighting};
 use crate::kernel::fast::{Fast, InstructionSet};
 use crate::kernel::scalar::Reference;
 use crate::kernel::{Backend, BatchView};
@@ -42,8 +42,23 @@ fn losses<T: Scalar>() -> [Loss<T>; 3] {
     ]
 }
 
-/// The fast backend against the reference in double precision. Returns the largest derivative.
+/// The fast backend against the reference in double precision, with every loss and reduction. Returns the largest
+/// derivative.
 fn compare(name: &str, weighting: &Weighting<f32>, x: &Vec<f32>, labels: &Vec<u32>, anchors: usize) -> f64 {
+    let reductions = [Reduction::MeanActive, Reduction::Mean, Reduction::Sum];
+    compare_by(3, &reductions, name, weighting, x, labels, anchors)
+}
+
+/// As [`compare`], with some of the losses and these reductions.
+fn compare_by(
+    some: usize,
+    reductions: &[Reduction],
+    name: &str,
+    weighting: &Weighting<f32>,
+    x: &Vec<f32>,
+    labels: &Vec<u32>,
+    anchors: usize,
+) -> f64 {
     let betas = betas(anchors);
     let wide = |numbers: &[f32]| numbers.iter().map(|&v| f64::from(v)).collect::<Vec<f64>>();
     let n = weighting.density().dimension();
@@ -58,8 +73,8 @@ fn compare(name: &str, weighting: &Weighting<f32>, x: &Vec<f32>, labels: &Vec<u3
     };
     let exact = Weighting::new(n, cap, far, weighting.empty()).unwrap();
     let mut largest = 0.0;
-    for (loss, wide_loss) in losses::<f32>().into_iter().zip(losses::<f64>()) {
-        for reduction in [Reduction::MeanActive, Reduction::Mean, Reduction::Sum] {
+    for (loss, wide_loss) in losses::<f32>().into_iter().zip(losses::<f64>()).take(some) {
+        for &reduction in reductions {
             let name = format!("{name}: {loss:?}, {reduction:?}");
             let objective = Objective::new(loss, Sampler::Expected(weighting.clone()), reduction).unwrap();
             let (report, dx, dbetas) = of(&Fast::new(1).unwrap(), &objective, x, labels, &betas);
@@ -115,6 +130,80 @@ fn with_a_memory_too() {
         for far in CUTS {
             let law = weighting(16.0, Cap::Near(0.5), far, EmptyRow::Skip);
             compare(&format!("{anchors} of {count} x {dim}, {law:?}"), &law, &x, &labels, anchors);
+        }
+    }
+}
+
+#[test]
+fn units_of_several_panels_meet_too() {
+    // Units of two panels, of four, and of four beside a memory; the last unit is not whole.
+    for (anchors, count, each, dim) in [(1100, 1100, 20, 5), (2090, 2090, 30, 32), (2055, 2200, 30, 3)] {
+        let labels = labels(count, each);
+        let x = rows(4, &labels, dim, 1.0);
+        for n in [3.0, 128.0] {
+            let law = weighting(n, Cap::Near(0.5), FarCut::None, EmptyRow::Skip);
+            let name = format!("{anchors} of {count} x {dim}, n {n}");
+            compare_by(1, &[Reduction::Mean], &name, &law, &x, &labels, anchors);
+        }
+    }
+}
+
+#[test]
+fn references_that_lie_far_apart_are_not_made_one() {
+    // Half of the rows stand around the corners of a wide cross, where the nearest negative weighs little; the others
+    // crowd at the cap, more than a hundred octaves above.
+    let (count, dim) = (160, 24);
+    let labels = labels(count, 2);
+    let mut x = rows(5, &labels, dim, 30.0);
+    let crowd = rows(6, &vec![0; count / 2], dim, 0.45);
+    for (place, row) in crowd.chunks_exact(dim).enumerate() {
+        let at = place / 4 * 8 + place % 4;
+        x[at * dim..][..dim].copy_from_slice(row);
+    }
+    for far in CUTS {
+        let law = weighting(512.0, Cap::Near(0.5), far, EmptyRow::Skip);
+        compare(&format!("two crowds, {law:?}"), &law, &x, &labels, count);
+    }
+}
+
+#[test]
+fn the_sums_of_a_report_serve_the_loss_of_the_same_batch_alone() {
+    struct Case {
+        x: Vec<f32>,
+        labels: Vec<u32>,
+        betas: Vec<f32>,
+        objective: Objective<f32>,
+    }
+    let case = |n: f64, cap: f32, far| {
+        let sampler = Sampler::Expected(weighting(n, Cap::Near(cap), far, EmptyRow::Skip));
+        let objective = Objective::new(losses()[0], sampler, Reduction::Sum).unwrap();
+        let labels = labels(96, 4);
+        Case { x: rows(2, &labels, 16, 1.0), labels, betas: betas(96), objective }
+    };
+    let active = || case(16.0, 0.5, CUTS[2]);
+    let mut cases =
+        vec![active(), case(16.0, 0.5, CUTS[0]), case(20.0, 0.5, CUTS[2]), case(16.0, 1.2, CUTS[2])];
+    cases.extend([active(), active(), active(), active()]);
+    cases[4].x[700] += 0.01;
+    cases[5].labels.swap(0, 40);
+    cases[6].betas[3] = 0.9;
+    cases[7].betas.truncate(90);
+    let loss = |fast: &Fast, Case { x, labels, betas, objective }: &Case| {
+        let (mut dx, mut dbetas) = (vec![7.0; betas.len() * 16], vec![7.0; betas.len()]);
+        let report = fast.loss(view(x, labels, betas), objective, &Vec::new(), &mut dx, &mut dbetas).unwrap();
+        (report, dx, dbetas)
+    };
+    let alone: Vec<_> = cases.iter().map(|case| loss(&Fast::new(1).unwrap(), case)).collect();
+    let fast = Fast::new(1).unwrap();
+    for (a, reported) in cases.iter().enumerate() {
+        for (b, lost) in cases.iter().enumerate() {
+            assert!(a == b || alone[a] != alone[b], "{a} and {b} are different batches");
+            let Case { x, labels, betas, objective } = reported;
+            let key = Key::new(0, Stream::Negatives, 0);
+            fast.draw(view(x, labels, betas), objective, key, &mut Vec::new()).unwrap();
+            for _ in 0..2 {
+                assert!(loss(&fast, lost) == alone[b], "{b} after the report of {a}");
+            }
         }
     }
 }

@@ -150,7 +150,7 @@ impl Plan {
 pub(super) struct Panels<'a> {
     pub(super) batch: Batch<'a>,
     /// All panels, or nothing.
-    packed: &'a [Column],
+    pub(super) packed: &'a [Column],
 }
 
 impl<'a> Panels<'a> {
@@ -168,14 +168,15 @@ impl<'a> Panels<'a> {
         Self { batch, packed: store }
     }
 
-    /// The panels that [`new`](Self::new) laid out for the same batch.
-    pub(super) fn again(batch: Batch<'a>, store: &'a [Column]) -> Self {
-        Self { batch, packed: store }
-    }
-
-    /// Whether all panels are laid out.
-    pub(super) fn all(&self) -> bool {
-        !self.packed.is_empty()
+    /// Whether all panels of this batch are laid out in `store`, to the last bit.
+    pub(super) fn hold(spread: Spread, batch: Batch<'_>, store: &[Column]) -> bool {
+        let by_panel = columns_of_panel(batch.dim);
+        let mut scratch = vec![Column::default(); by_panel];
+        let mut same = |(panel, store): (usize, &[Column])| {
+            spread.set.run(Pack { batch: &batch, first: panel * TILE, panel: &mut scratch });
+            Column::same(&scratch, store)
+        };
+        !store.is_empty() && store.chunks_exact(by_panel).enumerate().all(|panel| same(panel))
     }
 
     /// Panels one after another; `scratch` holds them where they are not all laid out.
@@ -187,7 +188,7 @@ impl<'a> Panels<'a> {
         scratch: &'s mut Vec<Column>,
     ) -> &'s [Column] {
         let len = columns_of_panel(self.batch.dim);
-        if self.all() {
+        if !self.packed.is_empty() {
             return &self.packed[panels.start * len..panels.end * len];
         }
         scratch.resize(panels.len() * len, Column::default());

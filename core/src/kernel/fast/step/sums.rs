@@ -25,24 +25,21 @@ const KNOWN: usize = 128;
 /// Memory that stays between steps.
 #[derive(Debug, Default)]
 pub(super) struct Tables {
-    packed: Vec<Column>,
-    kept: Vec<Cell>,
-    tallies: Vec<Tally>,
+    pub(super) packed: Vec<Column>,
+    pub(super) kept: Vec<Cell>,
+    pub(super) tallies: Vec<Tally>,
     cuts: Vec<f32>,
     labels: Vec<u32>,
     lift: Vec<f32>,
     known: Vec<Known>,
-    of: Made,
+    /// What all this is of, where the next may ask for it again. A sampler that draws nothing reports by the sums that its
+    /// loss then divides by: they are computed once.
+    of: Option<Made>,
 }
 
-/// What sums were made of. A sampler that draws nothing reports by the sums that its loss then divides by: asked for
-/// those of the same once more, nothing is computed.
-#[derive(Debug, Default)]
-struct Made {
-    /// Law, whether cuts differ between anchors, anchors and dimension; `None` where it is not known.
-    what: Option<(Law, bool, usize, usize)>,
-    x: Vec<f32>,
-}
+/// What sums were made of, but for embeddings, labels and cuts: law, whether cuts differ between anchors, and the numbers
+/// of anchors, rows and components.
+type Made = (Law, bool, [usize; 3]);
 
 /// Sums of each anchor over blocks of columns, and what they were made of.
 pub(super) struct Sums<'a> {
@@ -78,17 +75,16 @@ impl<'a> Sums<'a> {
         let plan = Plan::new(anchors, x.count());
         let padded = plan.panels() * TILE;
         cuts.resize(padded, f32::INFINITY);
-        let what = Some((law, active, anchors, dim));
-        let again = tables.of.what.take() == what
-            && tables.of.x == single
+        let made = Some((law, active, [anchors, x.count(), dim]));
+        let again = tables.of.take() == made
+            && tables.cuts == cuts
             && tables.labels[..labels.len()] == *labels
-            && tables.cuts == cuts;
+            && Panels::hold(spread, Batch::new(single, dim, &tables.lift), &tables.packed);
         tables.cuts = cuts;
         let Tables { packed, kept, tallies, cuts, labels: all_labels, lift, known, of } = tables;
         if again {
-            let (labels, cuts, lift) = (&*all_labels, &*cuts, &*lift);
-            let panels = Panels::again(Batch { x: single, dim, count: x.count(), lift }, packed);
-            return Some(Self { plan, law, panels, labels, cuts, kept, tallies, known });
+            let panels = Panels { batch: Batch::new(single, dim, lift), packed };
+            return Some(Self { plan, law, panels, labels: all_labels, cuts, kept, tallies, known });
         }
         all_labels.clear();
         all_labels.extend_from_slice(labels);
@@ -96,7 +92,7 @@ impl<'a> Sums<'a> {
         lift.clear();
         lift.resize(padded, f32::NEG_INFINITY);
         spread.set.run(Lifts { x: single, dim, out: lift });
-        let panels = Panels::new(spread, Batch { x: single, dim, count: x.count(), lift }, packed);
+        let panels = Panels::new(spread, Batch::new(single, dim, lift), packed);
         kept.resize(plan.tasks() * plan.kept_by_task(), Cell::default());
         tallies.resize(plan.tasks() * plan.tallies_by_task(), Tally::default());
         // One square of blocks that are a panel each: a cell has the reference of its one tile.
@@ -113,11 +109,7 @@ impl<'a> Sums<'a> {
                 ((&mut kept[..], plan.kept_by_task()), (&mut tallies[..], plan.tallies_by_task()));
             spread.pieces_of_both(kept, tallies, |task, kept, tallies| square(task, kept, tallies, &mut []));
         }
-        if !draws && panels.all() {
-            of.what = what;
-            of.x.clear();
-            of.x.extend_from_slice(single);
-        }
+        *of = made.filter(|_| !draws);
         Some(Self { plan, law, panels, labels, cuts, kept, tallies, known })
     }
 }

@@ -345,7 +345,7 @@ fn memory_beyond_the_embeddings_is_bounded() {
     let workspace = fast.workspace.lock().unwrap();
     let tables = &workspace.tables;
     let kept = tables.kept.capacity() * size_of::<Cell>() + tables.tallies.capacity() * size_of::<Tally>();
-    let packed = tables.packed.capacity() * size_of::<f32>();
+    let packed = size_of_val(&tables.packed[..]);
     assert!(kept > 0 && packed > 0 && kept + packed <= 64 << 20, "{kept} + {packed} bytes");
     // Whatever the batch: the sums and the panels have limits of their own.
     for count in [100, 10_000, 65_536, 1 << 20] {

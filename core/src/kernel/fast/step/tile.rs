@@ -38,10 +38,14 @@ pub(super) struct Batch<'a> {
     pub(super) lift: &'a [f32],
 }
 
-impl Batch<'_> {
+impl<'a> Batch<'a> {
+    pub(super) fn new(x: &'a [f32], dim: usize, lift: &'a [f32]) -> Self {
+        Self { x, dim, count: x.len() / dim, lift }
+    }
+
     /// One embedding; the last one for indices beyond.
     #[inline(always)]
-    pub(super) fn row(&self, index: usize) -> &[f32] {
+    pub(super) fn row(&self, index: usize) -> &'a [f32] {
         &self.x[index.min(self.count - 1) * self.dim..][..self.dim]
     }
 }
@@ -67,6 +71,17 @@ pub(super) fn turn_tile<S: Simd>(simd: S, from: &[[f32; TILE]; TILE], to: &mut [
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(align(64))]
 pub(super) struct Column([f32; HALF]);
+
+impl Column {
+    /// Whether panels hold the same bits.
+    pub(super) fn same(a: &[Self], b: &[Self]) -> bool {
+        // All numbers of a column at once: to stop at the first that differs takes several times as long.
+        let differ = |(a, b): (&Self, &Self)| {
+            a.0.iter().zip(&b.0).fold(0, |differ, (a, b)| differ | (a.to_bits() ^ b.to_bits()))
+        };
+        a.len() == b.len() && a.iter().zip(b).all(|columns| differ(columns) == 0)
+    }
+}
 
 /// Columns of a panel of rows of `dim` numbers.
 pub(super) const fn columns_of_panel(dim: usize) -> usize {
