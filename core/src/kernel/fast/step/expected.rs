@@ -8,10 +8,10 @@
 
 use super::classes::Classes;
 use super::draw::{Read, Totals};
+use super::far::Far;
 use super::pull::Pull;
 use super::push::Field;
 use super::rounds;
-use super::share::Far;
 use super::sums::Sums;
 use super::tile::TILE;
 use super::{Spread, Workspace};

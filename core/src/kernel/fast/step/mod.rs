@@ -16,6 +16,7 @@ mod draw;
 mod expected;
 #[cfg(test)]
 mod expected_tests;
+mod far;
 mod known;
 mod law;
 pub(super) mod math;

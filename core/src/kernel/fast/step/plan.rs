@@ -172,11 +172,11 @@ impl<'a> Panels<'a> {
     pub(super) fn hold(spread: Spread, batch: Batch<'_>, store: &[Column]) -> bool {
         let by_panel = columns_of_panel(batch.dim);
         let mut scratch = vec![Column::default(); by_panel];
-        let mut same = |(panel, store): (usize, &[Column])| {
+        let same = |(panel, store): (usize, &[Column])| {
             spread.set.run(Pack { batch: &batch, first: panel * TILE, panel: &mut scratch });
             Column::same(&scratch, store)
         };
-        !store.is_empty() && store.chunks_exact(by_panel).enumerate().all(|panel| same(panel))
+        !store.is_empty() && store.chunks_exact(by_panel).enumerate().all(same)
     }
 
     /// Panels one after another; `scratch` holds them where they are not all laid out.

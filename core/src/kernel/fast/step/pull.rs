@@ -5,7 +5,7 @@ use pulp::{Simd, WithSimd};
 
 use super::classes::Classes;
 use super::expected::{Ends, PairLoss};
-use super::share::Far;
+use super::far::Far;
 use super::tile::{Batch, TILE};
 use crate::distance::squared_distance;
 use crate::loss::batch::{Terms, inverse_or_zero};

@@ -14,13 +14,13 @@ use core::ops::Range;
 use pulp::{Simd, WithSimd};
 
 use super::expected::{Ends, PairLoss};
-use super::share::{Back, Far, Shares, take_near};
+use super::far::{Back, Counted, Far};
+use super::share::{Shares, take_near};
 use super::sums::Sums;
 use super::tile::{Batch, Column, TILE, Tile, columns_of_panel, cosines, turn_tile};
 use super::weights::{Sides, part_classes};
 use crate::distance::distance;
 use crate::kernel::fast::tile::{MultiplyTransposed, Rows, padded, panel_width};
-use crate::loss::PairGrad;
 use crate::loss::batch::inverse_or_zero;
 
 /// Numbers of a panel of a product at most.
@@ -134,7 +134,7 @@ impl WithSimd for Push<'_, '_> {
         }
         field.push(simd, (shares, width), &down, product, gradient);
         if let Some((gradient, _)) = theirs {
-            field.push(simd, (turned, depth), &across, product, gradient);
+            field.push(simd, (turned, depth), across, product, gradient);
         }
     }
 }
@@ -178,7 +178,7 @@ impl Field<'_> {
 
     /// `t` of two rows that lie near each other, by their differences; and for each of both what the pair counts there
     /// with its loss, if it does.
-    fn near_pair(&self, i: usize, j: usize, cosine: f32) -> ([Option<(f32, PairGrad<f32>)>; 2], f32) {
+    fn near_pair(&self, i: usize, j: usize, cosine: f32) -> ([Counted; 2], f32) {
         let batch = &self.sums.panels.batch;
         let d = distance(batch.row(i), batch.row(j));
         let ends = [i, j].map(|anchor| {

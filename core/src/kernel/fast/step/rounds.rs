@@ -2,8 +2,8 @@
 //! units is then done side by side with others, and always in the same order.
 
 use super::Spread;
+use super::far::Far;
 use super::push::{Field, Others, Push, Unit};
-use super::share::Far;
 use super::tile::TILE;
 use crate::kernel::fast::scratch::Scratch;
 

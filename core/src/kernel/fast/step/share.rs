@@ -6,14 +6,12 @@
 use pulp::{Simd, WithSimd};
 
 use super::expected::{Ends, PairLoss};
+use super::far::{Back, Far};
 use super::law::{LEAST, Law, NEAR_COSINE};
 use super::math::exp2;
 use super::partial::lane;
 use super::tile::{HALF, TILE, Tile};
 use super::weights::{inverse_distance, log_weight, weight};
-use crate::kernel::fast::turn::row_sums;
-use crate::loss::PairGrad;
-use crate::loss::batch::Terms;
 
 /// Octaves that references of one tile may span around the middle: what counts for an end lies within some eighty octaves
 /// of its reference, and [`exp2`] reaches 126.
@@ -22,77 +20,6 @@ const SPAN: f32 = 64.0;
 const FLUSH: f32 = f32::from_bits((127 - 118) << 23);
 /// Pairs that count less than this are taken as 0: `2^-100`.
 const NOTHING: f32 = f32::from_bits((127 - 100) << 23);
-
-/// What the negatives of the 32 rows of a panel come to.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Far {
-    value: [f64; TILE],
-    active: [f64; TILE],
-    weight: [f64; TILE],
-    d_beta: [f64; TILE],
-    /// `sum of t_ij`.
-    pub(super) own: [f64; TILE],
-}
-
-impl Far {
-    pub(super) fn terms(&self, a: usize) -> Terms {
-        Terms {
-            value: self.value[a],
-            active: self.active[a],
-            terms: self.weight[a],
-            d_beta: self.d_beta[a],
-            tuples: 0.0,
-        }
-    }
-
-    /// Adds sums of `[value, active, weight, t]`.
-    fn add(&mut self, sums: &[[f32; TILE]; 4], squared: bool) {
-        for a in 0..TILE {
-            self.value[a] += f64::from(sums[0][a]);
-            self.active[a] += f64::from(sums[1][a]);
-            self.weight[a] += f64::from(sums[2][a]);
-            if !squared {
-                self.d_beta[a] += f64::from(sums[1][a]);
-            }
-            self.own[a] += f64::from(sums[3][a]);
-        }
-    }
-
-    /// Adds a pair of row `a` that counts `p`, and its `t`.
-    pub(super) fn add_pair(&mut self, a: usize, pair: Option<(f32, PairGrad<f32>)>, t: f32) {
-        if let Some((p, pair)) = pair {
-            let p = f64::from(p);
-            self.value[a] += p * f64::from(pair.value);
-            self.active[a] += if pair.value > 0.0 { p } else { 0.0 };
-            self.weight[a] += p;
-            self.d_beta[a] += p * f64::from(pair.d_beta);
-        }
-        self.own[a] += f64::from(t);
-    }
-}
-
-/// The same sums of the rows of tiles side by side: what their columns l and l + 16 come to.
-pub(super) struct Back([[[f32; HALF]; TILE]; 4]);
-
-impl Back {
-    pub(super) const fn new() -> Self {
-        Self([[[0.0; HALF]; TILE]; 4])
-    }
-
-    /// Adds the sums to those of the rows' panel.
-    #[inline(always)]
-    pub(super) fn close<S: Simd>(self, simd: S, pairs: &PairLoss, far: &mut Far) {
-        let mut sums = [[0.0; TILE]; 4];
-        for (sums, lanes) in sums.iter_mut().zip(self.0) {
-            let (lanes, _) = lanes.as_chunks::<HALF>();
-            for (sums, rows) in sums.chunks_exact_mut(HALF).zip(lanes) {
-                let mut rows = *rows;
-                sums.copy_from_slice(&row_sums(simd, &mut rows));
-            }
-        }
-        far.add(&sums, pairs.is_squared());
-    }
-}
 
 /// Pairs in a vector: their cosines, logarithms of weights, distances and their inverses.
 struct Pair<S: Simd> {
