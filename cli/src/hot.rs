@@ -24,6 +24,8 @@ const BATCHES: [usize; 2] = [128, 512];
 /// How long one path is repeated, and how often at least.
 const TIME: Duration = Duration::from_millis(400);
 const REPEATS: usize = 5;
+/// How long it is repeated between two looks at what the machine does at most: neighbours change that within seconds.
+const STRETCH: Duration = Duration::from_millis(40);
 
 /// One measured hot path.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,27 +42,23 @@ pub struct Timing {
     pub median_us: f64,
     /// Least wall time, microseconds: what is left where other work on the machine is felt least.
     pub least_us: f64,
-    /// What the arithmetic needs at the measured rates on as many threads, microseconds.
+    /// What the arithmetic needs at the rates measured in between on as many threads, microseconds; the median.
     pub floor_us: f64,
+    /// Wall time over the floor of the same moment; the median.
+    pub ratio: f64,
     /// Most memory that the process held meanwhile, beyond what it held before, in bytes; Linux only.
     pub peak_bytes: Option<u64>,
 }
 
 /// Times every hot path on `threads` threads and one instruction set: the metric ones for each n.
-pub fn all(
-    threads: usize,
-    set: InstructionSet,
-    sizes: &[usize],
-    dim: usize,
-    rates: &Rates,
-) -> Result<Vec<Timing>> {
+pub fn all(threads: usize, set: InstructionSet, sizes: &[usize], dim: usize) -> Result<Vec<Timing>> {
     let fast = Fast::with_instruction_set(threads, set)?;
     // On a thread of the pool, as training runs.
-    let mut list = fast.run(|| metric(&fast, sizes, dim, rates))?;
-    list.extend(fast.run(|| networks(&fast, ["mlp", "cnn"], rates.multiply_adds))?);
-    if let Some(rate) = rates.tile_multiply_adds {
-        let fast = Fast::with_instruction_set(threads, set)?.with_bf16();
-        list.extend(fast.run(|| networks(&fast, ["mlp bf16", "cnn bf16"], rate))?);
+    let mut list = fast.run(|| metric(&fast, sizes, dim))?;
+    list.extend(fast.run(|| networks(&fast, ["mlp", "cnn"]))?);
+    let half = Fast::with_instruction_set(threads, set)?.with_bf16();
+    if half.tile_units() {
+        list.extend(half.run(|| networks(&half, ["mlp bf16", "cnn bf16"]))?);
     }
     if threads == 1 {
         for &n in sizes {
@@ -71,54 +69,82 @@ pub fn all(
 }
 
 /// Steps and searches.
-fn metric(fast: &Fast, sizes: &[usize], dim: usize, rates: &Rates) -> Result<Vec<Timing>> {
+fn metric(fast: &Fast, sizes: &[usize], dim: usize) -> Result<Vec<Timing>> {
     let mut list = Vec::new();
     for (name, expected) in [("step", false), ("expected", true)] {
         for &n in sizes {
-            list.push(step(fast, &Step { name, expected, anchors: n, count: n }, dim, rates)?);
+            list.push(step(fast, &Step { name, expected, anchors: n, count: n }, dim)?);
         }
     }
     // The batch of the recipe `best`, the largest n rows of a memory behind it.
     let count = REMEMBERING + sizes.iter().max().copied().unwrap_or(0);
     for (name, expected) in [("step (memory)", false), ("expected (memory)", true)] {
-        list.push(step(fast, &Step { name, expected, anchors: REMEMBERING, count }, dim, rates)?);
+        list.push(step(fast, &Step { name, expected, anchors: REMEMBERING, count }, dim)?);
     }
     for &n in sizes {
-        list.push(search(fast, n, dim, rates)?);
+        list.push(search(fast, n, dim)?);
     }
     Ok(list)
 }
 
 /// An MLP at two sizes of batches and a CNN at one, under these names.
-fn networks(fast: &Fast, [mlp_name, cnn_name]: [&'static str; 2], rate: f64) -> Result<Vec<Timing>> {
+fn networks(fast: &Fast, [mlp_name, cnn_name]: [&'static str; 2]) -> Result<Vec<Timing>> {
     Ok(vec![
-        network(fast, mlp_name, &mlp()?, BATCHES[0], rate)?,
-        network(fast, mlp_name, &mlp()?, BATCHES[1], rate)?,
-        network(fast, cnn_name, &cnn()?, BATCHES[0], rate)?,
+        network(fast, mlp_name, &mlp()?, BATCHES[0])?,
+        network(fast, mlp_name, &mlp()?, BATCHES[1])?,
+        network(fast, cnn_name, &cnn()?, BATCHES[0])?,
     ])
 }
 
-/// What repeated runs took: median and least time in microseconds, and memory.
+/// What repeated runs took, and what they would take at best: medians in microseconds, their ratio, and memory.
 struct Spent {
     median_us: f64,
     least_us: f64,
+    floor_us: f64,
+    ratio: f64,
     peak_bytes: Option<u64>,
 }
 
-/// Runs `work` again and again.
-fn time(mut work: impl FnMut() -> Result<()>) -> Result<Spent> {
+impl Spent {
+    fn timing(self, name: &'static str, n: usize, dim: usize, threads: usize) -> Timing {
+        let Self { median_us, least_us, floor_us, ratio, peak_bytes } = self;
+        Timing { name, n, dim, threads, median_us, least_us, floor_us, ratio, peak_bytes }
+    }
+}
+
+/// Runs `work` again and again; before and after each stretch `floor` says, in seconds, what one run takes at best just
+/// then.
+fn time(mut floor: impl FnMut() -> f64, mut work: impl FnMut() -> Result<()>) -> Result<Spent> {
     let before = memory::restart();
     work()?;
-    let mut times = Vec::new();
-    let start = Instant::now();
+    let (mut times, mut floors, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    let (start, mut last) = (Instant::now(), floor());
     while times.len() < REPEATS || start.elapsed() < TIME {
-        let once = Instant::now();
-        work()?;
-        times.push(once.elapsed().as_secs_f64() * 1e6);
+        let (stretch, first) = (Instant::now(), times.len());
+        while times.len() == first || stretch.elapsed() < STRETCH {
+            let once = Instant::now();
+            work()?;
+            times.push(once.elapsed().as_secs_f64());
+        }
+        let next = floor();
+        let here = 0.5 * (last + next);
+        last = next;
+        floors.resize(times.len(), here);
+        ratios.extend(times[first..].iter().map(|time| time / here));
     }
     let peak_bytes = before.zip(memory::peak()).map(|(before, peak)| peak.saturating_sub(before));
-    times.sort_by(f64::total_cmp);
-    Ok(Spent { median_us: times[times.len() / 2], least_us: times[0], peak_bytes })
+    let sorted = |mut numbers: Vec<f64>| {
+        numbers.sort_by(f64::total_cmp);
+        (numbers[0], numbers[numbers.len() / 2])
+    };
+    let ((least, median), (_, floor), (_, ratio)) = (sorted(times), sorted(floors), sorted(ratios));
+    Ok(Spent { median_us: 1e6 * median, least_us: 1e6 * least, floor_us: 1e6 * floor, ratio, peak_bytes })
+}
+
+/// What one run of so much arithmetic takes at best, for [`time`]; `seconds` is that on one thread.
+fn floor(fast: &Fast, seconds: impl Fn(&Rates) -> f64) -> impl FnMut() -> f64 {
+    let (set, threads) = (fast.instruction_set(), fast.threads() as f64);
+    move || seconds(&Rates::glance(set)) / threads
 }
 
 /// Random unit rows with labels.
@@ -148,7 +174,7 @@ struct Step {
 }
 
 /// Draws, loss and gradients of one batch: distance weighted sampling, or every negative with its probability.
-fn step(fast: &Fast, of: &Step, dim: usize, rates: &Rates) -> Result<Timing> {
+fn step(fast: &Fast, of: &Step, dim: usize) -> Result<Timing> {
     let Step { name, expected, anchors, count } = *of;
     let (rows, labels) = embeddings(count, dim)?;
     let (labels, betas) = (Backend::<f32>::indices(fast, &labels)?, vec![1.2_f32; anchors]);
@@ -159,47 +185,35 @@ fn step(fast: &Fast, of: &Step, dim: usize, rates: &Rates) -> Result<Timing> {
     let mut dbetas = vec![0.0; anchors];
     let view = BatchView { embeddings: &rows, labels: &labels, betas: &betas, anchors, count, dim };
     let mut step = 0;
-    let Spent { median_us, least_us, peak_bytes } = time(|| {
+    // Each unordered pair that has an anchor once: its product, one logarithm, one exponential. Weighted ones pull on each
+    // of their anchors, one multiply-add a component.
+    let pairs = anchors as f64 * (count as f64 - 0.5 * anchors as f64);
+    let pulls = if expected { (anchors * count * dim) as f64 } else { 0.0 };
+    let floor = floor(fast, move |rates| {
+        let of_pair = dim as f64 / rates.multiply_adds + 1.0 / rates.logarithms + 1.0 / rates.exponentials;
+        pairs * of_pair + pulls / rates.multiply_adds
+    });
+    let spent = time(floor, || {
         step += 1;
         fast.draw(view, &objective, Key::new(5, Stream::Negatives, step), &mut draws)?;
         fast.loss(view, &objective, &draws, &mut dx, &mut dbetas)?;
         Ok(())
     })?;
-    // Each unordered pair that has an anchor once: its product, one logarithm, one exponential. Weighted ones pull on each
-    // of their anchors, one multiply-add a component.
-    let pairs = anchors as f64 * (count as f64 - 0.5 * anchors as f64);
-    let mut seconds =
-        pairs * (dim as f64 / rates.multiply_adds + 1.0 / rates.logarithms + 1.0 / rates.exponentials);
-    if expected {
-        seconds += (anchors * count * dim) as f64 / rates.multiply_adds;
-    }
-    let threads = fast.threads();
-    let floor_us = 1e6 * seconds / threads as f64;
-    Ok(Timing { name, n: count, dim, threads, median_us, least_us, floor_us, peak_bytes })
+    Ok(spent.timing(name, count, dim, fast.threads()))
 }
 
 /// Recall@K, R-precision and MAP@R of a set, as `eval` has them.
-fn search(fast: &Fast, n: usize, dim: usize, rates: &Rates) -> Result<Timing> {
+fn search(fast: &Fast, n: usize, dim: usize) -> Result<Timing> {
     let (rows, labels) = embeddings(n, dim)?;
     let depth = crate::quality::RANKS.into_iter().max().unwrap_or(1);
-    let Spent { median_us, least_us, peak_bytes } = time(|| {
+    let floor = floor(fast, move |rates| 0.5 * (n * n * dim) as f64 / rates.multiply_adds);
+    let spent = time(floor, || {
         let set = Labeled { rows: &rows, labels: &labels };
         let ranks = exact::match_ranks(fast, dim, depth, set, None)?;
         std::hint::black_box(Retrieval::of(&ranks, &crate::quality::RANKS));
         Ok(())
     })?;
-    let seconds = 0.5 * (n * n * dim) as f64 / rates.multiply_adds;
-    let threads = fast.threads();
-    Ok(Timing {
-        name: "eval",
-        n,
-        dim,
-        threads,
-        median_us,
-        least_us,
-        floor_us: 1e6 * seconds / threads as f64,
-        peak_bytes,
-    })
+    Ok(spent.timing("eval", n, dim, fast.threads()))
 }
 
 fn mlp() -> Result<Architecture> {
@@ -217,15 +231,8 @@ fn cnn() -> Result<Architecture> {
     Ok(Architecture::new(InputShape { height: 28, width: 28, channels: 1 }, layers)?)
 }
 
-/// Forward, backward and Adam of a network on batches of `n`, whose products run at `rate`; the gradient to the embeddings
-/// is given.
-fn network(
-    fast: &Fast,
-    name: &'static str,
-    architecture: &Architecture,
-    n: usize,
-    rate: f64,
-) -> Result<Timing> {
+/// Forward, backward and Adam of a network on batches of `n`; the gradient to the embeddings is given.
+fn network(fast: &Fast, name: &'static str, architecture: &Architecture, n: usize) -> Result<Timing> {
     let dim = architecture.dim();
     let key = Key::new(6, Stream::Init, 0);
     let numbers = |len: usize, item: u32| -> Vec<f32> {
@@ -235,25 +242,18 @@ fn network(
     let mut network = Network::new(fast, architecture.clone(), n, 0)?;
     let optimizer = Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, decay: 0.0 };
     let mut step = 0;
-    let Spent { median_us, least_us, peak_bytes } = time(|| {
+    let (products, half) = ((n * architecture.training_multiply_adds()) as f64, fast.tile_units());
+    let floor = floor(fast, move |rates| {
+        products / rates.tile_multiply_adds.filter(|_| half).unwrap_or(rates.multiply_adds)
+    });
+    let spent = time(floor, || {
         network.forward(&input, n)?;
         network.backward(&input, &dx)?;
         network.update(optimizer, 1e-3, step)?;
         step += 1;
         Ok(())
     })?;
-    let threads = fast.threads();
-    let seconds = (n * architecture.training_multiply_adds()) as f64 / rate;
-    Ok(Timing {
-        name,
-        n,
-        dim,
-        threads,
-        median_us,
-        least_us,
-        floor_us: 1e6 * seconds / threads as f64,
-        peak_bytes,
-    })
+    Ok(spent.timing(name, n, dim, fast.threads()))
 }
 
 /// Isotonic regression of n points in random order. Its floor is the sort of n whole numbers.
@@ -261,18 +261,18 @@ fn isotonic(n: usize) -> Result<Timing> {
     let key = Key::new(7, Stream::Init, 0);
     let x: Vec<f64> = (0..n as u32).map(|i| key.uniform(0, i)).collect();
     let y: Vec<f64> = x.iter().enumerate().map(|(i, x)| x + key.uniform(1, i as u32)).collect();
-    let Spent { median_us, least_us, peak_bytes } = time(|| {
+    let floor = || {
+        let mut keys: Vec<u64> = x.iter().map(|x| x.to_bits()).collect();
+        let start = Instant::now();
+        keys.sort_unstable();
+        std::hint::black_box(&keys);
+        start.elapsed().as_secs_f64()
+    };
+    let spent = time(floor, || {
         Isotonic::fit(&x, &y, None, Options::default())?;
         Ok(())
     })?;
-    let floor = time(|| {
-        let mut keys: Vec<u64> = x.iter().map(|x| x.to_bits()).collect();
-        keys.sort_unstable();
-        std::hint::black_box(&keys);
-        Ok(())
-    })?;
-    let floor_us = floor.median_us;
-    Ok(Timing { name: "isotonic", n, dim: 1, threads: 1, median_us, least_us, floor_us, peak_bytes })
+    Ok(spent.timing("isotonic", n, 1, 1))
 }
 
 /// The most memory that this process held, as the operating system counts it.

@@ -111,15 +111,26 @@ impl core::error::Error for RowError {}
 
 /// Length of a row, by its largest number first: nothing overflows, and a row of tiny numbers keeps its direction.
 fn norm<T: Scalar>(z: &[T]) -> (T, T) {
-    let largest = z.iter().fold(T::ZERO, |largest, v| Scalar::max(v.abs(), largest));
-    let scaled: f64 = z
-        .iter()
-        .map(|&v| {
-            let v = (v / largest).to_f64();
-            v * v
-        })
-        .sum();
-    (largest, T::from_f64(Scalar::sqrt(scaled)))
+    let (chunks, rest) = z.as_chunks::<LANES>();
+    let mut largest = [T::ZERO; LANES];
+    for chunk in chunks {
+        for lane in 0..LANES {
+            largest[lane] = Scalar::max(chunk[lane].abs(), largest[lane]);
+        }
+    }
+    let largest = largest.into_iter().chain(rest.iter().map(|v| v.abs())).fold(T::ZERO, Scalar::max);
+    let square = |v: T| {
+        let v = (v / largest).to_f64();
+        v * v
+    };
+    let mut squares = [0.0; LANES];
+    for chunk in chunks {
+        for lane in 0..LANES {
+            squares[lane] += square(chunk[lane]);
+        }
+    }
+    let squares: f64 = squares.into_iter().chain(rest.iter().map(|&v| square(v))).sum();
+    (largest, T::from_f64(Scalar::sqrt(squares)))
 }
 
 /// `x = z / |z|`; returns `|z|`.
@@ -133,7 +144,8 @@ fn norm<T: Scalar>(z: &[T]) -> (T, T) {
 /// # Ok::<(), nearfar_core::RowError>(())
 /// ```
 pub fn normalize_row<T: Scalar>(z: &[T], x: &mut [T]) -> Result<T, RowError> {
-    if !z.iter().all(|v| v.is_finite()) {
+    // Every number is looked at: to stop at the first that is not finite takes longer.
+    if z.iter().fold(false, |any, v| any | !v.is_finite()) {
         return Err(RowError::NotFinite);
     }
     let (largest, length) = norm(z);

@@ -31,13 +31,30 @@ pub struct Rates {
 
 /// Times each loop this often; the fastest counts, since all that disturbs makes slower.
 const TRIES: usize = 25;
+/// As [`TRIES`], for a glance.
+const FEW: usize = 3;
 
 impl Rates {
     /// Measures the rates; takes about a tenth of a second.
     #[must_use]
     pub fn measure(set: InstructionSet) -> Self {
+        Self::best_of(TRIES, set)
+    }
+
+    /// As [`measure`](Self::measure) within some milliseconds: what the machine does just now, where others slow it down.
+    ///
+    /// ```
+    /// use nearfar_core::kernel::fast::{InstructionSet, Rates};
+    /// assert!(Rates::glance(InstructionSet::best()).multiply_adds > 0.0);
+    /// ```
+    #[must_use]
+    pub fn glance(set: InstructionSet) -> Self {
+        Self::best_of(FEW, set)
+    }
+
+    fn best_of(tries: usize, set: InstructionSet) -> Self {
         let best = |work: &dyn Fn() -> f64| {
-            (0..TRIES)
+            (0..tries)
                 .map(|_| {
                     let start = Instant::now();
                     work() / start.elapsed().as_secs_f64()

@@ -2,9 +2,9 @@
 //! expectation.
 //!
 //! Two passes over the pairs, neither of which writes them down. The first takes each anchor's sum of weights
-//! ([`sums`](super::sums)); with it, one tile of the second knows both ends' probabilities of its pairs, so that a pair of
-//! negatives is looked at once ([`push`](super::push)). Rows meet in rounds ([`rounds`]), in which each row of the gradient
-//! has one task. Positives follow ([`pull`](super::pull)).
+//! ([`sums`](super::sums)); with it, one tile of the second knows both ends' probabilities of its pairs, so that a pair
+//! of negatives is looked at once ([`push`](super::push)). Rows meet in rounds ([`rounds`]), in which each row of the
+//! gradient has one task. Positives follow ([`pull`](super::pull)).
 
 use super::classes::Classes;
 use super::draw::{Read, Totals};

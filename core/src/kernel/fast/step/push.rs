@@ -148,7 +148,8 @@ fn put(tile: &[[f32; TILE]; TILE], (down, across): (usize, usize), stride: usize
 }
 
 impl Field<'_> {
-    /// Cosines of the rows of panel `down` with those of panel `across`, which is `packed`; returns how many rows there are.
+    /// Cosines of the rows of panel `down` with those of panel `across`, which is `packed`; returns how many rows there
+    /// are.
     #[inline(always)]
     fn cosines<S: Simd>(
         &self,

@@ -32,8 +32,8 @@ pub(super) struct Tables {
     labels: Vec<u32>,
     lift: Vec<f32>,
     known: Vec<Known>,
-    /// What all this is of, where the next may ask for it again. A sampler that draws nothing reports by the sums that its
-    /// loss then divides by: they are computed once.
+    /// What all this is of, where the next may ask for it again. A sampler that draws nothing reports by the sums that
+    /// its loss then divides by: they are computed once.
     of: Option<Made>,
 }
 
@@ -57,9 +57,9 @@ pub(super) struct Sums<'a> {
 }
 
 impl<'a> Sums<'a> {
-    /// Of the rows `x`, of which as many as there are `betas` are anchors; `draws`: the weights of a small batch are wanted
-    /// too. `None` where this path does not apply:
-    /// another precision, one row, or a law that cosines in single precision are too coarse for (see [`Law::of`]).
+    /// Of the rows `x`, of which as many as there are `betas` are anchors; `draws`: the weights of a small batch are
+    /// wanted too. `None` where this path does not apply: another precision, one row, or a law that cosines in single
+    /// precision are too coarse for (see [`Law::of`]).
     pub(super) fn new<T: Scalar>(
         spread: Spread,
         tables: &'a mut Tables,
