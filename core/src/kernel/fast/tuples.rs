@@ -103,11 +103,12 @@ impl Ends {
     }
 }
 
-struct Distances<'a> {
-    x: &'a [f32],
-    dim: usize,
-    pairs: &'a [[u32; 2]],
-    out: &'a mut [f32],
+/// The distance of each pair of rows, from the differences.
+pub(super) struct Distances<'a> {
+    pub(super) x: &'a [f32],
+    pub(super) dim: usize,
+    pub(super) pairs: &'a [[u32; 2]],
+    pub(super) out: &'a mut [f32],
 }
 
 impl WithSimd for Distances<'_> {
