@@ -70,7 +70,7 @@ fn cut<'a>(size: usize, dim: usize, gradient: &'a mut [f32], far: &'a mut [Far])
 }
 
 /// Each pair `(i, j)`, `i < j < units`, in one of the rounds: all play all, one stays in place and the others go round.
-pub(super) fn rounds(units: usize) -> impl Iterator<Item = impl Iterator<Item = (usize, usize)>> {
+fn rounds(units: usize) -> impl Iterator<Item = impl Iterator<Item = (usize, usize)>> {
     // With an odd number of units one of them waits.
     let seats = units.next_multiple_of(2);
     let ring = seats.saturating_sub(1);

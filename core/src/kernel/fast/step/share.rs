@@ -96,24 +96,9 @@ struct End<S: Simd> {
 }
 
 impl<S: Simd> End<S> {
-    /// Those of a vector of the panel's rows.
+    /// What `of` takes of each of the numbers: a vector of them, or one for all lanes.
     #[inline(always)]
-    fn vector(side: &Side, v: usize) -> Self {
-        let of = |numbers: &[f32; TILE]| S::as_simd_f32s(numbers).0[v];
-        Self {
-            minus_reference: of(&side.minus_reference),
-            factor: of(&side.factor),
-            least: of(&side.least),
-            most: of(&side.most),
-            reach: of(&side.reach),
-            cut: of(&side.cut),
-        }
-    }
-
-    /// That of one row.
-    #[inline(always)]
-    fn row(simd: S, side: &Side, r: usize) -> Self {
-        let of = |numbers: &[f32; TILE]| simd.splat_f32s(numbers[r]);
+    fn new(side: &Side, of: impl Fn(&[f32; TILE]) -> S::f32s) -> Self {
         Self {
             minus_reference: of(&side.minus_reference),
             factor: of(&side.factor),
@@ -210,11 +195,15 @@ impl Shares<'_> {
         let vectors = HALF / S::F32_LANES;
         let mut sums = [[0.0_f32; TILE]; 4];
         for u in 0..vectors {
-            let columns = [End::<S>::vector(&of_columns, u), End::vector(&of_columns, u + vectors)];
+            let [left, right] = [u, u + vectors];
+            let columns = [
+                End::<S>::new(&of_columns, |numbers| S::as_simd_f32s(numbers).0[left]),
+                End::new(&of_columns, |numbers| S::as_simd_f32s(numbers).0[right]),
+            ];
             let mut own = [[zero; 4]; 2];
             for r in 0..rows {
                 let (row, _) = S::as_mut_simd_f32s(&mut tile.0[r]);
-                let other = End::row(simd, &of_rows, r);
+                let other = End::<S>::new(&of_rows, |numbers| simd.splat_f32s(numbers[r]));
                 let mut theirs = [zero; 4];
                 for h in 0..2 {
                     let v = u + h * vectors;

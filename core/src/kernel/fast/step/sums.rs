@@ -77,6 +77,7 @@ impl<'a> Sums<'a> {
         cuts.resize(padded, f32::INFINITY);
         let made = Some((law, active, [anchors, x.count(), dim]));
         let again = tables.of.take() == made
+            && !draws
             && tables.cuts == cuts
             && tables.labels[..labels.len()] == *labels
             && Panels::hold(spread, Batch::new(single, dim, &tables.lift), &tables.packed);
