@@ -9,13 +9,14 @@
 
 mod amx;
 mod conv;
+mod dots;
 mod linear;
 mod pack;
 mod planes;
 mod rows;
 mod tiles;
 
-pub(super) use rows::HalfRows;
+pub(super) use rows::{HalfProducts, HalfRows};
 pub(super) use tiles::Tiles;
 
 #[cfg(test)]

@@ -2,10 +2,37 @@
 
 use pulp::{Simd, WithSimd};
 
+use super::dots::Dots;
 use super::pack::round_row;
 use super::tiles::{BLOCK, PANEL, Product, STEP, Tiles, wide};
 use crate::kernel::fast::InstructionSet;
 use crate::kernel::fast::scratch::Lined;
+
+/// What multiplies rows that are rounded.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::kernel::fast) enum HalfProducts {
+    Tiles(Tiles),
+    Dots(Dots),
+}
+
+impl HalfProducts {
+    /// What this processor has that takes less time than products of f32, if the best instruction set is not held back.
+    pub(in crate::kernel::fast) fn new(set: InstructionSet) -> Option<Self> {
+        let tiles = Tiles::new(set);
+        if tiles.are_units() {
+            Some(Self::Tiles(tiles))
+        } else {
+            Dots::new().filter(|_| set == InstructionSet::best()).map(Self::Dots)
+        }
+    }
+
+    /// All that this machine has, and the plain one.
+    #[cfg(test)]
+    pub(in crate::kernel::fast) fn available(set: InstructionSet) -> Vec<Self> {
+        let tiles = [Tiles::Plain(set), Tiles::new(set)].map(Self::Tiles);
+        tiles.into_iter().chain(Dots::new().map(Self::Dots)).collect()
+    }
+}
 
 /// Rows rounded to bf16, laid out as both sides of a product.
 pub(in crate::kernel::fast) struct HalfRows {
@@ -38,7 +65,7 @@ impl HalfRows {
     /// [`MULTIPLE`](Self::MULTIPLE), as is `first_column`. Rows of `products` lie `stride` apart.
     pub(in crate::kernel::fast) fn products(
         &self,
-        tiles: Tiles,
+        by: HalfProducts,
         (first, count): (usize, usize),
         columns: &Self,
         (first_column, width): (usize, usize),
@@ -47,7 +74,7 @@ impl HalfRows {
         let Self { depth, left, .. } = self;
         let panels = columns.right[first_column * depth..][..width * depth].chunks_exact(BLOCK * depth);
         for (panel, b) in panels.enumerate() {
-            Product {
+            let product = Product {
                 blocks: count / BLOCK,
                 a: &left[first * depth..],
                 stride: *depth,
@@ -57,8 +84,11 @@ impl HalfRows {
                 add: false,
                 c: &mut products[panel * BLOCK..],
                 width: stride,
+            };
+            match by {
+                HalfProducts::Tiles(tiles) => product.run(tiles),
+                HalfProducts::Dots(dots) => dots.multiply(product),
             }
-            .run(tiles);
         }
     }
 }
@@ -127,16 +157,17 @@ mod tests {
         let rows = HalfRows::new(InstructionSet::best(), &x, dim);
         let half: Vec<f32> = x.iter().map(|&x| wide(round(x))).collect();
         let dot = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| f64::from(x * y)).sum::<f64>();
-        let tiles = Tiles::new(InstructionSet::best());
         // From a row in the midst of a block on, to behind the last one.
         let (first, first_column, stride) = (33, 32, 100);
-        let mut products = vec![7.0; 63 * stride + 64];
-        rows.products(tiles, (first, 64), &rows, (first_column, 64), (&mut products, stride));
-        for (i, j) in (0..64).flat_map(|i| (0..64).map(move |j| (i, j))) {
-            let row = |at: usize| half.get(at * dim..(at + 1) * dim).unwrap_or(&[]);
-            let wanted = dot(row(first + i), row(first_column + j));
-            let found = f64::from(products[i * stride + j]);
-            assert!((found - wanted).abs() < 1e-5, "{i}, {j}: {found} for {wanted}");
+        for by in HalfProducts::available(InstructionSet::best()) {
+            let mut products = vec![7.0; 63 * stride + 64];
+            rows.products(by, (first, 64), &rows, (first_column, 64), (&mut products, stride));
+            for (i, j) in (0..64).flat_map(|i| (0..64).map(move |j| (i, j))) {
+                let row = |at: usize| half.get(at * dim..(at + 1) * dim).unwrap_or(&[]);
+                let wanted = dot(row(first + i), row(first_column + j));
+                let found = f64::from(products[i * stride + j]);
+                assert!((found - wanted).abs() < 1e-5, "{by:?}, {i}, {j}: {found} for {wanted}");
+            }
         }
         let errors = x.chunks_exact(dim).zip(half.chunks_exact(dim)).map(|(x, half)| {
             let lost: Vec<f32> = x.iter().zip(half).map(|(x, half)| x - half).collect();

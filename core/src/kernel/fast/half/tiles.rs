@@ -82,19 +82,22 @@ pub(super) struct Product<'a> {
 }
 
 impl Product<'_> {
-    /// Multiplies.
-    ///
     /// # Panics
     /// If a slice is shorter than what is read or written of it.
-    pub(super) fn run(self, tiles: Tiles) {
-        if self.blocks == 0 {
-            return;
-        }
-        let last = self.blocks * BLOCK - 1;
+    pub(super) fn check(&self) {
+        let Some(last) = (self.blocks * BLOCK).checked_sub(1) else { return };
         let start = self.starts.iter().max().map_or(0, |start| start + self.run * STEP);
         assert!(start + last * self.stride <= self.a.len(), "the left side");
         assert!(self.starts.len() * self.run * PANEL <= self.b.len(), "the right side");
         assert!(last * self.width + BLOCK <= self.c.len(), "the sums");
+    }
+
+    /// Multiplies.
+    ///
+    /// # Panics
+    /// As [`check`](Self::check).
+    pub(super) fn run(self, tiles: Tiles) {
+        self.check();
         match tiles {
             Tiles::Units(amx) => amx.multiply(self),
             Tiles::Plain(set) => set.run(self),

@@ -8,8 +8,8 @@
 //! The comparison leaves room for the rounding of `|x|² + |y|² - 2 x·y`; a pair that passes it is measured as the
 //! collector asks ([`measure`]): from the product, or from the differences in double precision.
 //!
-//! Where the processor has tile units, pairs are screened first by products in bf16, which leave more room for rounding
-//! ([`screen`]); what passes is multiplied anew in f32. The results are the same numbers.
+//! Where the processor multiplies bf16, by tile units or by vectors, pairs are screened first by such products, which leave
+//! more room for rounding ([`screen`]); what passes is multiplied anew in f32. The results are the same numbers.
 //!
 //! Where queries are searched among themselves each product serves both its ends. Memory: two packed copies of the
 //! embeddings at most, as much as one more for the screen, and what the collectors hold.
@@ -30,7 +30,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::InstructionSet;
-use super::half::{HalfRows, Tiles};
+use super::half::{HalfProducts, HalfRows};
 use crate::batch::Embeddings;
 use crate::distance::dot;
 use measure::Measure;
@@ -58,14 +58,14 @@ const LEAST_SCREENED: usize = 32;
 pub(super) struct Means {
     instructions: InstructionSet,
     /// What multiplies in bf16, if pairs are screened.
-    screen: Option<Tiles>,
+    screen: Option<HalfProducts>,
 }
 
 impl Means {
     /// The means for embeddings of `dim` numbers on this machine.
     pub(super) fn new(instructions: InstructionSet, dim: usize) -> Self {
-        let units = Some(Tiles::new(instructions)).filter(|tiles| tiles.are_units());
-        Self { instructions, screen: units.filter(|_| dim >= LEAST_SCREENED) }
+        let screen = HalfProducts::new(instructions).filter(|_| dim >= LEAST_SCREENED);
+        Self { instructions, screen }
     }
 }
 

@@ -1,4 +1,4 @@
-//! A first look at pairs, by products in bf16: tile units compute them many times faster than f32.
+//! A first look at pairs, by products in bf16: tile units compute them many times faster than f32, vectors twice as fast.
 //!
 //! With `e` and `f` the largest relative errors that rounding has made in a row of one set and of the other,
 //!
@@ -16,7 +16,7 @@ use super::few::Few;
 use super::sweep::Sweep;
 use super::tile::{TILE_MULTIPLE, bits};
 use super::{Collector, Ends, Set, rounding};
-use crate::kernel::fast::half::{HalfRows, Tiles};
+use crate::kernel::fast::half::{HalfProducts, HalfRows};
 
 /// Rows and columns that are looked at together.
 pub(super) const SQUARE: usize = 2 * TILE_MULTIPLE;
@@ -32,7 +32,7 @@ struct Products([f32; SQUARE * WIDTH]);
 /// What two sets are screened with.
 #[derive(Clone, Copy)]
 pub(super) struct Screen<'a> {
-    tiles: Tiles,
+    by: HalfProducts,
     rows: &'a HalfRows,
     columns: &'a HalfRows,
     /// What of a squared length is left when the room for rounding is taken off it.
@@ -42,11 +42,11 @@ pub(super) struct Screen<'a> {
 impl<'a> Screen<'a> {
     /// `None` where pairs are not screened.
     pub(super) fn new(rows: &'a Set<'_>, columns: &'a Set<'_>) -> Option<Self> {
-        let tiles = rows.means.screen?;
+        let by = rows.means.screen?;
         let (left, right) = (rows.half.as_ref()?, columns.half.as_ref()?);
         let (e, f) = (left.error(), right.error());
         let kept = 1.0 - (e + f + e * f) - rounding(rows.rows.dim());
-        Some(Self { tiles, rows: left, columns: right, kept })
+        Some(Self { by, rows: left, columns: right, kept })
     }
 }
 
@@ -84,7 +84,7 @@ impl<C: Collector> Sweep<'_, C> {
         for at in (0..columns.len()).step_by(WIDTH) {
             let first = columns.start + at;
             screen.rows.products(
-                screen.tiles,
+                screen.by,
                 (self.first_row + rows.start, rows.len().next_multiple_of(WIDTH)),
                 screen.columns,
                 (self.first_column + first, WIDTH),

@@ -2,7 +2,7 @@
 
 use super::{Labeled, Means, Set, TILE_MULTIPLE, match_ranks, nearest, neighbours, ranks};
 use crate::batch::Embeddings;
-use crate::kernel::fast::half::Tiles;
+use crate::kernel::fast::half::HalfProducts;
 use crate::kernel::fast::{Fast, InstructionSet};
 use crate::kernel::scalar::Reference;
 use crate::kernel::{Backend, MatchRanks, Neighbour, SearchView};
@@ -235,8 +235,8 @@ fn pairs_that_are_screened_in_bf16_give_the_same_results() {
         let some = Embeddings::new(&x[..x.len() / dim / 3 * dim], dim).unwrap();
         for set in InstructionSet::available() {
             let without = Means { instructions: set, screen: None };
-            let tiles = [Tiles::Plain(set), Tiles::new(set)];
-            for means in tiles.map(|tiles| Means { instructions: set, screen: Some(tiles) }) {
+            for by in HalfProducts::available(set) {
+                let means = Means { instructions: set, screen: Some(by) };
                 let asked = Labeled { rows, labels: &labels };
                 let few = Labeled { rows: some, labels: &labels[..some.count()] };
                 for depth in [1, 30] {

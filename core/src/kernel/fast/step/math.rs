@@ -47,9 +47,14 @@ pub(in crate::kernel::fast) fn log2<S: Simd>(simd: S, t: S::f32s) -> S::f32s {
 /// `2^x`, relative error below 3e-7; `x` is clamped to `[-126, 126]`.
 #[inline(always)]
 pub(in crate::kernel::fast) fn exp2<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    exp2_within(simd, simd.min_f32s(simd.max_f32s(x, simd.splat_f32s(-126.0)), simd.splat_f32s(126.0)))
+}
+
+/// The same for `x` in `[-126, 126]`; any number for others.
+#[inline(always)]
+pub(in crate::kernel::fast) fn exp2_within<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     // 1.5 2^23 + 127: adding it rounds x to a whole number n, whose bits then are the low ones, biased.
     let shift = simd.splat_f32s(12_582_912.0 + 127.0);
-    let x = simd.min_f32s(simd.max_f32s(x, simd.splat_f32s(-126.0)), simd.splat_f32s(126.0));
     let biased = simd.add_f32s(x, shift);
     let f = simd.sub_f32s(x, simd.sub_f32s(biased, shift));
     let mut p = simd.splat_f32s(EXP2[5]);

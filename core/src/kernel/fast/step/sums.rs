@@ -14,7 +14,7 @@ use super::partial::Rows;
 use super::plan::{Panels, Plan};
 use super::tile::{Batch, Column, Lifts, TILE, Tile, columns_of_panel, cosines};
 use super::tile_sums::{Out, TileSums};
-use super::weights::Sides;
+use super::weights::{Sides, meet, range};
 use crate::Scalar;
 use crate::batch::Embeddings;
 use crate::weight::{FarCut, Weighting};
@@ -30,6 +30,7 @@ pub(super) struct Tables {
     pub(super) tallies: Vec<Tally>,
     cuts: Vec<f32>,
     labels: Vec<u32>,
+    ranges: Vec<[u32; 2]>,
     lift: Vec<f32>,
     known: Vec<Known>,
     /// What all this is of, where the next may ask for it again. A sampler that draws nothing reports by the sums that
@@ -49,6 +50,8 @@ pub(super) struct Sums<'a> {
     /// Labels and least cosines (exclusive) of candidates, padded to whole panels.
     pub(super) labels: &'a [u32],
     pub(super) cuts: &'a [f32],
+    /// The least and the largest label of each panel.
+    pub(super) ranges: &'a [[u32; 2]],
     pub(super) kept: &'a [Cell],
     /// What there is to report, `[task][rows, columns][panels of a square]`.
     pub(super) tallies: &'a [Tally],
@@ -82,14 +85,16 @@ impl<'a> Sums<'a> {
             && tables.labels[..labels.len()] == *labels
             && Panels::hold(spread, Batch::new(single, dim, &tables.lift), &tables.packed);
         tables.cuts = cuts;
-        let Tables { packed, kept, tallies, cuts, labels: all_labels, lift, known, of } = tables;
+        let Tables { packed, kept, tallies, cuts, labels: all_labels, ranges, lift, known, of } = tables;
         if again {
             let panels = Panels { batch: Batch::new(single, dim, lift), packed };
-            return Some(Self { plan, law, panels, labels: all_labels, cuts, kept, tallies, known });
+            return Some(Self { plan, law, panels, labels: all_labels, cuts, ranges, kept, tallies, known });
         }
         all_labels.clear();
         all_labels.extend_from_slice(labels);
         all_labels.resize(padded, 0);
+        ranges.clear();
+        ranges.extend(all_labels.chunks(TILE).map(range));
         lift.clear();
         lift.resize(padded, f32::NEG_INFINITY);
         spread.set.run(Lifts { x: single, dim, out: lift });
@@ -99,9 +104,21 @@ impl<'a> Sums<'a> {
         // One square of blocks that are a panel each: a cell has the reference of its one tile.
         let is_known = draws && plan.tasks() == 1 && plan.rows <= KNOWN;
         known.resize_with(if is_known { plan.panels_in_square().pow(2) } else { 0 }, Known::new);
-        let (labels, cuts) = (&*all_labels, &*cuts);
+        let (labels, cuts, ranges) = (&*all_labels, &*cuts, &*ranges);
         let square = |task: usize, kept: &mut [Cell], tallies: &mut [Tally], known: &mut [Known]| {
-            spread.set.run(Square { plan, law, panels, labels, cuts, active, task, kept, tallies, known });
+            spread.set.run(Square {
+                plan,
+                law,
+                panels,
+                labels,
+                cuts,
+                ranges,
+                active,
+                task,
+                kept,
+                tallies,
+                known,
+            });
         };
         if is_known {
             square(0, kept, tallies, known);
@@ -111,7 +128,7 @@ impl<'a> Sums<'a> {
             spread.pieces_of_both(kept, tallies, |task, kept, tallies| square(task, kept, tallies, &mut []));
         }
         *of = made.filter(|_| !draws);
-        Some(Self { plan, law, panels, labels, cuts, kept, tallies, known })
+        Some(Self { plan, law, panels, labels, cuts, ranges, kept, tallies, known })
     }
 }
 
@@ -122,6 +139,7 @@ struct Square<'a> {
     panels: Panels<'a>,
     labels: &'a [u32],
     cuts: &'a [f32],
+    ranges: &'a [[u32; 2]],
     active: bool,
     task: usize,
     kept: &'a mut [Cell],
@@ -135,7 +153,7 @@ impl WithSimd for Square<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { plan, law, panels, labels, cuts, active, task, kept, tallies, known } = self;
+        let Self { plan, law, panels, labels, cuts, ranges, active, task, kept, tallies, known } = self;
         let (across, down) = plan.square(task);
         let (panels_in_square, panels_kept) = (plan.panels_in_square(), plan.panels_kept());
         let here = |square: usize, panels: usize| {
@@ -144,34 +162,37 @@ impl WithSimd for Square<'_> {
         tallies.fill(Tally::default());
         let (of_rows, of_columns) = kept.split_at_mut(plan.kept_by_task() / 2);
         let (tallies_of_rows, tallies_of_columns) = tallies.split_at_mut(panels_kept);
-        // Within the square: a panel, and its cell over the block that another one lies in.
-        let within = |panel: usize| panel % panels_in_square;
-        let place = |panel, other| within(other) * TILE / plan.block * panels_kept + within(panel);
+        // Panels are counted within the square; blocks are a power of two of them.
+        let block_bits = (plan.block / TILE).ilog2();
+        // The cell of a panel over the block that another one lies in.
+        let place = |panel: usize, other: usize| (other >> block_bits) * panels_kept + panel;
         // A cell is first met with the first panel of its block.
         let keep = |cell: &mut Cell, other: usize, sums: &Cell| {
-            if (other * TILE).is_multiple_of(plan.block) { *cell = *sums } else { cell.add(sums) }
+            if other & ((1 << block_bits) - 1) == 0 { *cell = *sums } else { cell.add(sums) }
         };
         let mut store = Vec::new();
         let columns = here(down, plan.panels());
         let packed = panels.get(simd, columns.clone(), &mut store);
         let (mut tile, mut logs, mut rows) = (Tile::new(), Tile::new(), Rows::new());
         let mut out = Out::default();
-        for i in here(across, plan.panels_of_anchors()) {
+        let side = |panel: usize| panel * TILE..(panel + 1) * TILE;
+        for (row, i) in here(across, plan.panels_of_anchors()).enumerate() {
             let anchors: [u32; TILE] = core::array::from_fn(|r| (i * TILE + r) as u32);
-            for (j, packed) in columns.clone().zip(packed.chunks_exact(columns_of_panel(panels.batch.dim))) {
+            let packed = packed.chunks_exact(columns_of_panel(panels.batch.dim));
+            for ((column, j), packed) in columns.clone().enumerate().zip(packed) {
                 if j < i {
                     continue;
                 }
                 cosines(simd, &panels.batch, &anchors, j * TILE, packed, &mut tile);
-                let side = |panel: usize| panel * TILE..(panel + 1) * TILE;
                 let sides = Sides {
                     row_labels: &labels[side(i)],
                     row_cuts: &cuts[side(i)],
                     labels: &labels[side(j)],
                     cuts: &cuts[side(j)],
                     active,
+                    may_match: meet(ranges[i], ranges[j]),
                 };
-                let (law, sides, logs, tally) = (&law, &sides, &mut logs, &mut tallies_of_rows[within(i)]);
+                let (law, sides, logs, tally) = (&law, &sides, &mut logs, &mut tallies_of_rows[row]);
                 let (tile, rows, out) = (&mut tile, &mut rows, &mut out);
                 let mut known = known.get_mut(i * panels_in_square + j);
                 let of_tile = known.as_deref_mut();
@@ -182,18 +203,18 @@ impl WithSimd for Square<'_> {
                 } else if let Some(known) = known.filter(|_| i != j) {
                     known.turn(simd);
                 }
-                keep(&mut of_rows[place(i, j)], j, &out.cells[0]);
+                keep(&mut of_rows[place(row, column)], column, &out.cells[0]);
                 if i != j && j < plan.panels_of_anchors() {
                     let (kept, tallies) = if across == down {
                         (&mut *of_rows, &mut *tallies_of_rows)
                     } else {
                         (&mut *of_columns, &mut *tallies_of_columns)
                     };
-                    keep(&mut kept[place(j, i)], i, &out.cells[1]);
-                    tallies[within(j)].add(&out.columns);
+                    keep(&mut kept[place(column, row)], row, &out.cells[1]);
+                    tallies[column].add(&out.columns);
                 }
             }
-            rows.close_all(simd, &mut tallies_of_rows[within(i)]);
+            rows.close_all(simd, &mut tallies_of_rows[row]);
         }
     }
 }

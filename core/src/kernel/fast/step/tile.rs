@@ -94,15 +94,23 @@ pub(super) fn pack<S: Simd>(simd: S, batch: &Batch<'_>, first: usize, panel: &mu
     for (half, columns) in panel.chunks_exact_mut(batch.dim).enumerate() {
         let start = first + half * HALF;
         if start + HALF <= batch.count {
-            let rows: [_; HALF] = core::array::from_fn(|l| batch.row(start + l).as_chunks::<SIDE>());
+            // Loops, not `map`, which the compiler leaves a call, outside of the instruction set.
             let (squares, rest) = columns.as_chunks_mut::<SIDE>();
             for (at, columns) in squares.iter_mut().enumerate() {
-                let mut square = rows.map(|(row, _)| row[at]);
+                let mut square: Square = [[0.0; SIDE]; SIDE];
+                for l in 0..HALF {
+                    square[l].copy_from_slice(&batch.row(start + l)[at * SIDE..][..SIDE]);
+                }
                 turn(simd, &mut square);
-                *columns = square.map(Column);
+                for l in 0..HALF {
+                    columns[l].0 = square[l];
+                }
             }
-            for (k, column) in rest.iter_mut().enumerate() {
-                *column = Column(rows.map(|(_, row)| row[k]));
+            let first = squares.len() * SIDE;
+            for (k, column) in (first..).zip(rest) {
+                for l in 0..HALF {
+                    column.0[l] = batch.row(start + l)[k];
+                }
             }
         } else {
             columns.fill(Column::default());

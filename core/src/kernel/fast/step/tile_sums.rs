@@ -14,7 +14,7 @@ use super::known::Known;
 use super::law::Law;
 use super::partial::{Partial, Rows, lane, totals};
 use super::tile::{HALF, TILE, Tile};
-use super::weights::{Sides, inverse_distance, log_weight, or_zero, part_classes, weight};
+use super::weights::{Sides, inverse_distance, log_weight, or_zero, part_classes, weight, weight_within};
 
 /// Octaves that the weights of a tile may span around one reference: squares of weights must stay normal numbers.
 const SPAN: f32 = 100.0;
@@ -51,8 +51,8 @@ impl WithSimd for TileSums<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> bool {
         let Self { law, sides, tile, logs, rows, tally, out, known } = self;
-        if sides.may_match() {
-            part_classes(simd, sides, tile);
+        if sides.may_match {
+            part_classes(simd, sides.row_labels, sides.labels, tile);
         }
         let span = if sides.active {
             all_logs::<S, true>(simd, law, sides, tile, logs)
@@ -197,10 +197,11 @@ impl Weighted<'_> {
                     let v = u + h * vectors;
                     let (c, log) = (cosines[v], logs[v]);
                     let inverse = inverse_distance(simd, c);
-                    let mut w = weight(simd, log, inverse, minus_row);
-                    if OWN {
-                        w = or_zero(simd, w);
-                    }
+                    let mut w = if OWN {
+                        or_zero(simd, weight(simd, log, inverse, minus_row))
+                    } else {
+                        weight_within::<S, CAP>(simd, log, inverse, minus_row)
+                    };
                     let candidate = simd.greater_than_f32s(c, cut);
                     let to_row = row.add::<CAP>(simd, w, cap_row, candidate);
                     let (mut cap, mut of_column) = (cap_row, candidate);

@@ -3,7 +3,7 @@
 use pulp::Simd;
 
 use super::law::LEAST;
-use super::math::{exp2, inverse_sqrt, log2};
+use super::math::{exp2, exp2_within, inverse_sqrt, log2};
 use super::tile::{TILE, Tile};
 
 /// Octaves below its reference where a weight is taken as 0.
@@ -28,6 +28,20 @@ pub(super) fn inverse_distance<S: Simd>(simd: S, c: S::f32s) -> S::f32s {
 #[inline(always)]
 pub(super) fn weight<S: Simd>(simd: S, log: S::f32s, inverse: S::f32s, minus_reference: S::f32s) -> S::f32s {
     simd.mul_f32s(exp2(simd, simd.add_f32s(log, minus_reference)), inverse)
+}
+
+/// As [`weight`] for candidates that lie within 126 octaves of the reference, or with `CAP` may be any amount above; for
+/// others it is any number.
+#[inline(always)]
+pub(super) fn weight_within<S: Simd, const CAP: bool>(
+    simd: S,
+    log: S::f32s,
+    inverse: S::f32s,
+    minus_reference: S::f32s,
+) -> S::f32s {
+    let octaves = simd.add_f32s(log, minus_reference);
+    let octaves = if CAP { simd.min_f32s(octaves, simd.splat_f32s(126.0)) } else { octaves };
+    simd.mul_f32s(exp2_within(simd, octaves), inverse)
 }
 
 /// `w`, and 0 where that is too far below the reference.
@@ -58,26 +72,29 @@ pub(super) struct Sides<'a> {
     pub(super) cuts: &'a [f32],
     /// Whether cuts differ between anchors.
     pub(super) active: bool,
+    /// Whether a row and a column may be of one class.
+    pub(super) may_match: bool,
 }
 
-impl Sides<'_> {
-    /// Whether a row and a column may be of one class, by the ranges of their labels.
-    pub(super) fn may_match(&self) -> bool {
-        let range = |labels: &[u32]| {
-            labels.iter().fold((u32::MAX, 0), |(low, high), &label| (low.min(label), high.max(label)))
-        };
-        let ((low, high), (row_low, row_high)) = (range(self.labels), range(self.row_labels));
-        low <= row_high && row_low <= high
-    }
+/// The least and the largest of some labels.
+#[inline(always)]
+pub(super) fn range(labels: &[u32]) -> [u32; 2] {
+    labels.iter().fold([u32::MAX, 0], |[low, high], &label| [low.min(label), high.max(label)])
+}
+
+/// Whether two such ranges have a number in common.
+#[inline(always)]
+pub(super) fn meet([low, high]: [u32; 2], [other_low, other_high]: [u32; 2]) -> bool {
+    low <= other_high && other_low <= high
 }
 
 /// Cosines of pairs of one class become negative infinity.
 #[inline(always)]
-pub(super) fn part_classes<S: Simd>(simd: S, sides: &Sides<'_>, tile: &mut Tile) {
-    let (labels, _) = S::as_simd_u32s(sides.labels);
+pub(super) fn part_classes<S: Simd>(simd: S, row_labels: &[u32], labels: &[u32], tile: &mut Tile) {
+    let (labels, _) = S::as_simd_u32s(labels);
     let none = simd.splat_f32s(f32::NEG_INFINITY);
     for r in 0..TILE {
-        let label = simd.splat_u32s(sides.row_labels[r]);
+        let label = simd.splat_u32s(row_labels[r]);
         let (row, _) = S::as_mut_simd_f32s(&mut tile.0[r]);
         for (c, &labels) in row.iter_mut().zip(labels) {
             *c = simd.select_f32s(simd.equal_u32s(labels, label), none, *c);
