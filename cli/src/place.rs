@@ -29,8 +29,8 @@ impl Place {
                 fast = fast.with_bf16();
                 if !fast.tile_units() {
                     note(
-                        "this processor has no tile units (AMX): bf16 takes some ten times as long on it as \
-                         --precision single",
+                        "this processor has no tile units (AMX): bf16 takes longer on it than --precision single, a \
+                         cnn two to three times as long",
                     );
                 }
             }

@@ -102,7 +102,7 @@ impl Fast {
     /// |y - x w|     <= (2^-7 + 2^-16) sum of |x| |w|, and the rounding of sums in f32
     /// ```
     /// A processor with tile units (AMX) multiplies these many times faster than f32. Others give the same bytes, but take
-    /// some ten times as long as in f32.
+    /// longer than in f32: one to three times as long.
     ///
     /// ```
     /// use nearfar_core::kernel::{Backend, LinearShape, fast::Fast};

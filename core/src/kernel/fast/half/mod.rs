@@ -1,8 +1,8 @@
 //! Products of networks in bf16: operands rounded on their way into a product, sums in f32.
 //!
 //! A processor with tile units (AMX) multiplies 16 x 32 by 32 x 16 such numbers in one instruction, by what it states in a
-//! sixteenth of the time that its f32 vectors need for as many. What that instruction computes is written down to the last bit, so [`tiles`] has it a
-//! second time in plain numbers: every machine gives the same bytes, those without the units much later.
+//! sixteenth of the time that its f32 vectors need for as many. What that instruction computes is written down to the last
+//! bit, so [`plain`] has it a second time by vectors: every machine gives the same bytes, those without the units later.
 //!
 //! With products this cheap the transforms of [`winograd`](super::winograd) would cost more than they save: a convolution
 //! is nine shifted products over images that lie one behind the other ([`planes`]), of which no window is ever unfolded.
@@ -12,6 +12,7 @@ mod conv;
 mod dots;
 mod linear;
 mod pack;
+mod plain;
 mod planes;
 mod rows;
 mod tiles;

@@ -1,4 +1,4 @@
-//! One product of blocks of 32 x 32: the instruction of the tile units, and the same in plain numbers.
+//! One product of blocks of 32 x 32: the instruction of the tile units, or the same in plain numbers ([`plain`](super::plain)).
 //!
 //! ```text
 //! c[i, j] = (c[i, j] +) sum over steps s of S_s(i, j)
@@ -10,13 +10,11 @@
 
 use core::hint::black_box;
 
-use pulp::{Simd, WithSimd};
-
 use super::amx::Amx;
 use crate::kernel::fast::InstructionSet;
 
 /// Rows of a tile, and columns of a tile of sums.
-const TILE: usize = 16;
+pub(super) const TILE: usize = 16;
 /// Rows and columns of a block: two tiles each way, so that each tile that is loaded is used twice.
 pub(super) const BLOCK: usize = 2 * TILE;
 /// Terms of a sum that one step adds.
@@ -105,55 +103,10 @@ impl Product<'_> {
     }
 }
 
-impl WithSimd for Product<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let Self { blocks, a, stride, starts, run, b, add, c, width } = self;
-        for row in 0..blocks * BLOCK {
-            for (tile, at) in [0, TILE].into_iter().enumerate() {
-                let c = &mut c[row * width + at..][..TILE];
-                let mut sums = [0.0; TILE];
-                if add {
-                    sums.copy_from_slice(c);
-                }
-                let steps = starts.iter().flat_map(|&start| (0..run).map(move |step| start + step * STEP));
-                for (step, from) in steps.enumerate() {
-                    let terms = &a[row * stride + from..][..STEP];
-                    step_into(&mut sums, terms, &b[step * PANEL + tile * PANEL / 2..][..PANEL / 2]);
-                }
-                c.copy_from_slice(&sums);
-            }
-        }
-    }
-}
-
-/// Adds the 32 products of a row with a tile.
-#[inline(always)]
-fn step_into(sums: &mut [f32; TILE], terms: &[u16], tile: &[u16]) {
-    let (mut even, mut odd) = ([0.0; TILE], [0.0; TILE]);
-    for (terms, pairs) in terms.chunks_exact(2).zip(tile.chunks_exact(BLOCK)) {
-        for j in 0..TILE {
-            even[j] = normal(wide(terms[0]).mul_add(wide(pairs[2 * j]), even[j]));
-            odd[j] = normal(wide(terms[1]).mul_add(wide(pairs[2 * j + 1]), odd[j]));
-        }
-    }
-    for j in 0..TILE {
-        sums[j] = normal(sums[j] + normal(even[j] + odd[j]));
-    }
-}
-
 /// A bf16 as f32.
 #[inline(always)]
 pub(super) fn wide(x: u16) -> f32 {
     f32::from_bits(u32::from(x) << 16)
-}
-
-/// 0 for what is not a normal number.
-#[inline(always)]
-fn normal(x: f32) -> f32 {
-    if x.abs() < f32::MIN_POSITIVE { f32::from_bits(x.to_bits() & 1 << 31) } else { x }
 }
 
 #[cfg(test)]
