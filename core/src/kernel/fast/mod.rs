@@ -205,11 +205,13 @@ impl Fast {
         let (set, threads) = (self.layers.set, self.threads() > 1 && batch.count > ALONE);
         let spread = step::Spread { set, threads };
         let step = |dx: &mut [T], dbetas: &mut [T]| {
-            if objective.sampler().draws() {
-                return tuples::loss(spread, rows::view(batch), objective, draws, dx, dbetas);
-            }
             self.with_workspace(|workspace| {
-                step::loss(spread, workspace, rows::view(batch), objective, dx, dbetas)
+                let view = rows::view(batch);
+                if objective.sampler().draws() {
+                    tuples::loss(spread, &mut workspace.tuples, view, objective, draws, dx, dbetas)
+                } else {
+                    step::loss(spread, workspace, view, objective, dx, dbetas)
+                }
             })
         };
         let report = if threads { self.run(|| step(dx, dbetas)) } else { step(dx, dbetas) };

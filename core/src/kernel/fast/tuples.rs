@@ -5,6 +5,8 @@
 //! summed as [`distance`](crate::distance) sums them, and nothing is fused, so the result has the very bits of the
 //! sequential walk, on any number of threads and any instruction set.
 
+use core::slice;
+
 use pulp::{Simd, WithSimd};
 
 use super::step::Spread;
@@ -22,9 +24,20 @@ const PAIRS: usize = 512;
 /// Rows whose gradients one task gathers.
 const ROWS: usize = 64;
 
+/// Memory that stays between steps.
+#[derive(Debug, Default)]
+pub(super) struct Lists {
+    pairs: Vec<[u32; 2]>,
+    distances: Vec<f32>,
+    /// Who pulls whom how strongly, in the order of the tuples.
+    pulls: Vec<(u32, u32, f32)>,
+    ends: Ends,
+}
+
 /// Value and gradients of drawn tuples; `None` for another precision or a sampler that draws nothing.
 pub(super) fn loss<T: Scalar>(
     spread: Spread,
+    lists: &mut Lists,
     (x, _, betas): (Embeddings<'_, T>, &[u32], &[T]),
     objective: &Objective<T>,
     draws: &[Draw<T>],
@@ -34,35 +47,37 @@ pub(super) fn loss<T: Scalar>(
     let single = T::as_single(x.as_slice()).filter(|_| objective.sampler().draws())?;
     let (dim, anchors) = (x.dim(), betas.len());
     let gradient = T::as_single_mut(&mut dx[..anchors * dim])?;
-    let pairs = tuple_pairs(objective, draws);
-    let mut distances = vec![0.0; pairs.len()];
-    spread.pieces(&mut distances, PAIRS, |piece, out| {
+    let Lists { pairs, distances, pulls, ends } = lists;
+    list_pairs(objective, draws, pairs);
+    distances.resize(pairs.len(), 0.0);
+    spread.pieces(distances, PAIRS, |piece, out| {
         let pairs = &pairs[piece * PAIRS..][..out.len()];
         spread.set.run(Distances { x: single, dim, pairs, out });
     });
-    let mut listed = Listed { distances: distances.into_iter(), pulls: Vec::with_capacity(pairs.len()) };
+    pulls.clear();
+    let mut listed = Listed { distances: distances.iter(), pulls };
     let (report, scale) = tuple_loss(objective, draws, betas, &mut dbetas[..anchors], &mut listed);
     let Some(scale) = scale else {
         gradient.fill(0.0);
         return Some(report);
     };
-    let ends = Ends::new(x.count(), &listed.pulls);
-    let scale = scale.to_f64() as f32;
+    ends.sort(x.count(), pulls);
+    let (ends, scale) = (&*ends, scale.to_f64() as f32);
     spread.pieces(gradient, ROWS * dim, |piece, out| {
-        spread.set.run(Gather { x: single, dim, ends: &ends, first: piece * ROWS, scale, out });
+        spread.set.run(Gather { x: single, dim, ends, first: piece * ROWS, scale, out });
     });
     Some(report)
 }
 
 /// Distances that are known, and a list of pulls.
-struct Listed<D> {
-    distances: D,
-    pulls: Vec<(u32, u32, f32)>,
+struct Listed<'a> {
+    distances: slice::Iter<'a, f32>,
+    pulls: &'a mut Vec<(u32, u32, f32)>,
 }
 
-impl<T: Scalar, D: Iterator<Item = f32>> Pairs<T> for Listed<D> {
+impl<T: Scalar> Pairs<T> for Listed<'_> {
     fn distance(&mut self, _: usize, _: usize) -> T {
-        T::from_f64(f64::from(self.distances.next().expect("a distance for each pair of the tuples")))
+        T::from_f64(f64::from(*self.distances.next().expect("a distance for each pair of the tuples")))
     }
 
     fn pull(&mut self, i: usize, j: usize, share: T) {
@@ -71,15 +86,18 @@ impl<T: Scalar, D: Iterator<Item = f32>> Pairs<T> for Listed<D> {
 }
 
 /// The pulls on each row, in the order of the tuples: `(other row, share)`.
+#[derive(Debug, Default)]
 struct Ends {
     starts: Vec<u32>,
     list: Vec<(u32, f32)>,
 }
 
 impl Ends {
-    fn new(rows: usize, pulls: &[(u32, u32, f32)]) -> Self {
+    fn sort(&mut self, rows: usize, pulls: &[(u32, u32, f32)]) {
+        let Self { starts, list } = self;
         // Counted two places on, so that filling moves each start to where it belongs.
-        let mut starts = vec![0; rows + 2];
+        starts.clear();
+        starts.resize(rows + 2, 0);
         for &(i, j, _) in pulls {
             starts[i as usize + 2] += 1;
             starts[j as usize + 2] += 1;
@@ -87,7 +105,8 @@ impl Ends {
         for row in 2..rows + 2 {
             starts[row] += starts[row - 1];
         }
-        let mut list = vec![(0, 0.0); 2 * pulls.len()];
+        // Every place is written.
+        list.resize(2 * pulls.len(), (0, 0.0));
         for &(i, j, share) in pulls {
             for (row, other) in [(i, j), (j, i)] {
                 let start = &mut starts[row as usize + 1];
@@ -95,7 +114,6 @@ impl Ends {
                 *start += 1;
             }
         }
-        Self { starts, list }
     }
 
     fn of(&self, row: usize) -> &[(u32, f32)] {
@@ -232,9 +250,9 @@ fn columns<S: Simd, const NV: usize>(
 
 /// The pairs of tuples whose distances the loss takes: anchor and positive, anchor and negative, and for the quadruplet
 /// loss the negative and the sample of a third class.
-fn tuple_pairs<T: Scalar>(objective: &Objective<T>, draws: &[Draw<T>]) -> Vec<[u32; 2]> {
+fn list_pairs<T: Scalar>(objective: &Objective<T>, draws: &[Draw<T>], pairs: &mut Vec<[u32; 2]>) {
     let quadruplet = matches!(objective.loss(), Loss::Quadruplet(_));
-    let mut pairs = Vec::with_capacity(if quadruplet { 3 } else { 2 } * draws.len());
+    pairs.clear();
     for draw in draws {
         let Triplet { anchor, positive, negative } = draw.triplet;
         pairs.extend([[anchor, positive], [anchor, negative]]);
@@ -242,7 +260,6 @@ fn tuple_pairs<T: Scalar>(objective: &Objective<T>, draws: &[Draw<T>]) -> Vec<[u
             pairs.push([negative, second]);
         }
     }
-    pairs
 }
 
 #[cfg(test)]

@@ -38,6 +38,7 @@ use rayon::prelude::*;
 
 use super::InstructionSet;
 use super::scratch::Scratch;
+use super::tuples::Lists;
 use crate::Scalar;
 use crate::batch::{Embeddings, Row, Triplet};
 use crate::distance;
@@ -67,6 +68,7 @@ pub(super) struct Workspace {
     groups: Vec<(Vec<Pick>, DrawReport)>,
     sorted: Vec<Pick>,
     scratch: Scratch,
+    pub(super) tuples: Lists,
 }
 
 /// How work is spread: on one instruction set, over the threads of the pool that this runs in, or on this thread.
