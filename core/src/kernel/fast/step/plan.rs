@@ -42,7 +42,7 @@ impl Plan {
             if plan.tasks() * plan.bytes_by_task() <= KEPT || block >= count {
                 return plan;
             }
-            block *= 2;
+            block += TILE;
         }
     }
 

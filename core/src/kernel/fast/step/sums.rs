@@ -162,13 +162,12 @@ impl WithSimd for Square<'_> {
         tallies.fill(Tally::default());
         let (of_rows, of_columns) = kept.split_at_mut(plan.kept_by_task() / 2);
         let (tallies_of_rows, tallies_of_columns) = tallies.split_at_mut(panels_kept);
-        // Panels are counted within the square; blocks are a power of two of them.
-        let block_bits = (plan.block / TILE).ilog2();
-        // The cell of a panel over the block that another one lies in.
-        let place = |panel: usize, other: usize| (other >> block_bits) * panels_kept + panel;
+        // Of panels counted within the square: the cell of one over the block that the other lies in.
+        let panels_in_block = plan.block / TILE;
+        let place = |panel: usize, other: usize| other / panels_in_block * panels_kept + panel;
         // A cell is first met with the first panel of its block.
         let keep = |cell: &mut Cell, other: usize, sums: &Cell| {
-            if other & ((1 << block_bits) - 1) == 0 { *cell = *sums } else { cell.add(sums) }
+            if other.is_multiple_of(panels_in_block) { *cell = *sums } else { cell.add(sums) }
         };
         let mut store = Vec::new();
         let columns = here(down, plan.panels());
