@@ -35,25 +35,22 @@ struct Block<M: Measure> {
     last: Vec<KeyBy<M>>,
     /// How many of its keys each query has.
     filled: Vec<usize>,
-    /// `[query][room]`.
+    /// `[query][room]`, and whatever is behind it.
     keys: Vec<KeyBy<M>>,
 }
 
 impl<M: Measure> Block<M> {
-    /// `bounds` are the first ones; infinite where there are none.
-    fn new(queries: usize, k: usize, bounds: Option<Vec<f32>>) -> Self {
+    /// `bounds` are the first ones; infinite where there are none. `keys` is memory for them, of a block before if there was
+    /// one: that of a large k takes the system longer to give than the search to fill.
+    fn new(queries: usize, k: usize, bounds: Option<Vec<f32>>, mut keys: Vec<KeyBy<M>>) -> Self {
         let mut bounds = bounds.unwrap_or_else(|| vec![f32::INFINITY; queries]);
         let last = bounds.iter().map(|&bound| M::Squared::from(bound).key(u32::MAX)).collect();
         bounds.resize(queries.next_multiple_of(TILE_MULTIPLE), f32::NEG_INFINITY);
         let room = k + k / 4 + 1;
-        Self {
-            k,
-            room,
-            bounds,
-            last,
-            filled: vec![0; queries],
-            keys: vec![KeyBy::<M>::default(); queries * room],
+        if keys.len() < queries * room {
+            keys = vec![KeyBy::<M>::default(); queries * room];
         }
+        Self { k, room, bounds, last, filled: vec![0; queries], keys }
     }
 
     /// The keys of a query so far, in no order.
@@ -73,7 +70,7 @@ impl<M: Measure> Block<M> {
 
     /// Writes the k nearest of each query to `lists` (`[query][k]`), nearest first; returns the queries to whom fewer
     /// came.
-    fn finish(mut self, lists: &mut [FoundBy<M>]) -> Vec<usize> {
+    fn finish(&mut self, lists: &mut [FoundBy<M>]) -> Vec<usize> {
         let k = self.k;
         let mut open = Vec::new();
         for (query, list) in lists.chunks_exact_mut(k).enumerate() {
@@ -182,28 +179,31 @@ fn search<M: Measure>(
         return (lists, Vec::new());
     }
     let size = |first: usize| (queries.count() - first).min(BLOCK);
-    let block = |first: usize| {
+    let block = |first: usize, keys: Vec<KeyBy<M>>| {
         let bounds = guess.map(|(rank, sample)| {
-            let mut block = Block::<Rough>::new(size(first), rank, None);
+            let mut block = Block::<Rough>::new(size(first), rank, None, Vec::new());
             sweep_rows(queries, first, size(first), sample, &mut block);
             block.farthest()
         });
-        Block::<M>::new(size(first), k, bounds)
+        Block::<M>::new(size(first), k, bounds, keys)
     };
     let firsts: Vec<usize> = queries.blocks().collect();
     let parts = lists.par_chunks_mut(BLOCK * k);
     let open: Vec<Vec<usize>> = match among {
         None => {
-            let blocks = sweep_pairs(queries, firsts.par_iter().map(|&first| block(first)).collect());
-            blocks.into_par_iter().zip(parts).map(|(block, part)| block.finish(part)).collect()
+            let blocks = firsts.par_iter().map(|&first| block(first, Vec::new())).collect();
+            let blocks = sweep_pairs(queries, blocks).into_par_iter();
+            blocks.zip(parts).map(|(mut block, part)| block.finish(part)).collect()
         }
         Some(among) => {
-            let one = |(&first, part): (&usize, &mut [FoundBy<M>])| {
-                let mut block = block(first);
+            let one = |keys: &mut Vec<KeyBy<M>>, (&first, part): (&usize, &mut [FoundBy<M>])| {
+                let mut block = block(first, core::mem::take(keys));
                 sweep_rows(queries, first, size(first), among, &mut block);
-                block.finish(part)
+                let open = block.finish(part);
+                *keys = block.keys;
+                open
             };
-            firsts.par_iter().zip(parts).map(one).collect()
+            firsts.par_iter().zip(parts).map_init(Vec::new, one).collect()
         }
     };
     let open =
