@@ -52,7 +52,7 @@ pub(in crate::kernel::fast) fn exp2<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 
 /// The same for `x` in `[-126, 126]`; any number for others.
 #[inline(always)]
-pub(in crate::kernel::fast) fn exp2_within<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+pub(super) fn exp2_within<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     // 1.5 2^23 + 127: adding it rounds x to a whole number n, whose bits then are the low ones, biased.
     let shift = simd.splat_f32s(12_582_912.0 + 127.0);
     let biased = simd.add_f32s(x, shift);
