@@ -59,7 +59,8 @@ mod x86 {
     }
 
     #[target_feature(enable = "avx512f,avx512bf16")]
-    fn multiply(Product { blocks, a, stride, starts, run, b, c, width, .. }: Product<'_>) {
+    fn multiply(Product { blocks, a, stride, starts, run, b, add, c, width }: Product<'_>) {
+        debug_assert!(starts.len() == 1 && !add);
         // Both sides lie on cache lines, and a row is whole steps: pairs of terms are aligned.
         let a: &[u32] = bytemuck::cast_slice(&a[starts[0]..]);
         let b: &[Column] = bytemuck::cast_slice(&b[..run * PANEL]);

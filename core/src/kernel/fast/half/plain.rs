@@ -7,7 +7,7 @@
 
 use pulp::{Simd, WithSimd, bytemuck};
 
-use super::tiles::{BLOCK, PANEL, Product, STEP, TILE, wide};
+use super::tiles::{BLOCK, PANEL, Product, STEP, TILE};
 
 /// Pairs of terms in a step.
 const PAIRS: usize = STEP / 2;
@@ -17,16 +17,7 @@ impl WithSimd for Product<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        if !self.stays_normal() {
-            return self.careful();
-        }
-        // Rows at once, tiles at once and vectors of a tile: as many sums as registers hold.
-        match S::F32_LANES {
-            16 => self.chains::<S, 4, 2, 1>(simd),
-            8 => self.chains::<S, 2, 1, 2>(simd),
-            4 => self.chains::<S, 2, 1, 4>(simd),
-            _ => self.chains::<S, 1, 1, TILE>(simd),
-        }
+        if self.stays_normal() { self.sums::<S, false>(simd) } else { self.sums::<S, true>(simd) }
     }
 }
 
@@ -47,18 +38,32 @@ impl Product<'_> {
         exponent(least) + exponent(other) - 14 >= f32::MIN_EXP - 1
     }
 
-    /// All sums, each of two chains a step.
+    /// All sums. `LOOK`: at every result, which may be below the normal numbers.
     #[inline(always)]
-    fn chains<S: Simd, const ROWS: usize, const TILES: usize, const V: usize>(self, simd: S) {
+    fn sums<S: Simd, const LOOK: bool>(self, simd: S) {
+        // Rows at once, tiles at once and vectors of a tile: as many sums as registers hold.
+        match S::F32_LANES {
+            16 => self.blocks::<S, LOOK, 4, 2, 1>(simd),
+            8 => self.blocks::<S, LOOK, 2, 1, 2>(simd),
+            4 => self.blocks::<S, LOOK, 2, 1, 4>(simd),
+            _ => self.blocks::<S, LOOK, 1, 1, TILE>(simd),
+        }
+    }
+
+    #[inline(always)]
+    fn blocks<S: Simd, const LOOK: bool, const ROWS: usize, const TILES: usize, const V: usize>(
+        self,
+        simd: S,
+    ) {
         let Self { blocks, a, stride, starts, run, b, add, c, width } = self;
         // `[step][tile][pair][column]`: a pair is an even term in the low half and an odd one in the high.
         let (tiles, _) = bytemuck::cast_slice::<u16, u32>(b).as_chunks::<{ PANEL / 4 }>();
         for row in (0..blocks * BLOCK).step_by(ROWS) {
             for tile in (0..2).step_by(TILES) {
+                let place = |r: usize, t: usize| (row + r) * width + (tile + t) * TILE;
                 let mut sums = [[[simd.splat_f32s(0.0); V]; TILES]; ROWS];
                 for (r, t) in (0..ROWS).flat_map(|r| (0..TILES).map(move |t| (r, t))).filter(|_| add) {
-                    let c = &c[(row + r) * width + (tile + t) * TILE..][..TILE];
-                    sums[r][t].copy_from_slice(S::as_simd_f32s(c).0);
+                    sums[r][t].copy_from_slice(S::as_simd_f32s(&c[place(r, t)..][..TILE]).0);
                 }
                 let steps = starts.iter().flat_map(|&start| (0..run).map(move |step| start + step * STEP));
                 for (step, from) in steps.enumerate() {
@@ -66,33 +71,11 @@ impl Product<'_> {
                         core::array::from_fn(|r| &a[(row + r) * stride + from..][..STEP]);
                     let tiles: [&[u32; PANEL / 4]; TILES] =
                         core::array::from_fn(|t| &tiles[2 * step + tile + t]);
-                    add_step(simd, &mut sums, rows, tiles);
+                    add_step::<S, LOOK, ROWS, TILES, V>(simd, &mut sums, rows, tiles);
                 }
                 for (r, t) in (0..ROWS).flat_map(|r| (0..TILES).map(move |t| (r, t))) {
-                    let c = &mut c[(row + r) * width + (tile + t) * TILE..][..TILE];
-                    S::as_mut_simd_f32s(c).0.copy_from_slice(&sums[r][t]);
+                    S::as_mut_simd_f32s(&mut c[place(r, t)..][..TILE]).0.copy_from_slice(&sums[r][t]);
                 }
-            }
-        }
-    }
-
-    /// All sums, with a look at every result.
-    #[inline(always)]
-    fn careful(self) {
-        let Self { blocks, a, stride, starts, run, b, add, c, width } = self;
-        for row in 0..blocks * BLOCK {
-            for (tile, at) in [0, TILE].into_iter().enumerate() {
-                let c = &mut c[row * width + at..][..TILE];
-                let mut sums = [0.0; TILE];
-                if add {
-                    sums.copy_from_slice(c);
-                }
-                let steps = starts.iter().flat_map(|&start| (0..run).map(move |step| start + step * STEP));
-                for (step, from) in steps.enumerate() {
-                    let terms = &a[row * stride + from..][..STEP];
-                    step_into(&mut sums, terms, &b[step * PANEL + tile * PANEL / 2..][..PANEL / 2]);
-                }
-                c.copy_from_slice(&sums);
             }
         }
     }
@@ -106,9 +89,9 @@ fn least_size(numbers: &[u16]) -> u16 {
     least.saturating_add(1)
 }
 
-/// Adds the 32 products of each row with each tile, where none needs a look.
+/// Adds the 32 products of each row with each tile.
 #[inline(always)]
-fn add_step<S: Simd, const ROWS: usize, const TILES: usize, const V: usize>(
+fn add_step<S: Simd, const LOOK: bool, const ROWS: usize, const TILES: usize, const V: usize>(
     simd: S,
     sums: &mut [[[S::f32s; V]; TILES]; ROWS],
     rows: [&[u16]; ROWS],
@@ -119,6 +102,7 @@ fn add_step<S: Simd, const ROWS: usize, const TILES: usize, const V: usize>(
     let low =
         |pairs: S::u32s| simd.transmute_f32s_u32s(simd.wrapping_dyn_shl_u32s(pairs, simd.splat_u32s(16)));
     let high = |pairs: S::u32s| simd.transmute_f32s_u32s(simd.and_u32s(pairs, simd.splat_u32s(0xffff_0000)));
+    let looked_at = |x: S::f32s| if LOOK { normal(simd, x) } else { x };
     for k in 0..PAIRS {
         let mut columns = [[[zero[0][0][0]; V]; TILES]; 2];
         for t in 0..TILES {
@@ -134,53 +118,35 @@ fn add_step<S: Simd, const ROWS: usize, const TILES: usize, const V: usize>(
             let (left, right) = (low(pair), high(pair));
             for t in 0..TILES {
                 for v in 0..V {
-                    even[r][t][v] = simd.mul_add_f32s(left, columns[0][t][v], even[r][t][v]);
-                    odd[r][t][v] = simd.mul_add_f32s(right, columns[1][t][v], odd[r][t][v]);
+                    even[r][t][v] = looked_at(simd.mul_add_f32s(left, columns[0][t][v], even[r][t][v]));
+                    odd[r][t][v] = looked_at(simd.mul_add_f32s(right, columns[1][t][v], odd[r][t][v]));
                 }
             }
         }
     }
-    let normal = |x: S::f32s| {
-        let size = simd.abs_f32s(x);
-        let sign = simd.and_u32s(simd.transmute_u32s_f32s(x), simd.splat_u32s(1 << 31));
-        let is_less = simd.less_than_f32s(size, simd.splat_f32s(f32::MIN_POSITIVE));
-        simd.select_f32s(is_less, simd.transmute_f32s_u32s(sign), x)
-    };
     for r in 0..ROWS {
         for t in 0..TILES {
             for v in 0..V {
+                let step = looked_at(simd.add_f32s(even[r][t][v], odd[r][t][v]));
                 // What was there before may be a multiple of something less.
-                let step = simd.add_f32s(even[r][t][v], odd[r][t][v]);
-                sums[r][t][v] = normal(simd.add_f32s(sums[r][t][v], step));
+                sums[r][t][v] = normal(simd, simd.add_f32s(sums[r][t][v], step));
             }
         }
     }
 }
 
-/// Adds the 32 products of a row with a tile.
+/// 0, with its sign, for what is below the normal numbers.
 #[inline(always)]
-fn step_into(sums: &mut [f32; TILE], terms: &[u16], tile: &[u16]) {
-    let (mut even, mut odd) = ([0.0; TILE], [0.0; TILE]);
-    for (terms, pairs) in terms.chunks_exact(2).zip(tile.chunks_exact(BLOCK)) {
-        for j in 0..TILE {
-            even[j] = normal(wide(terms[0]).mul_add(wide(pairs[2 * j]), even[j]));
-            odd[j] = normal(wide(terms[1]).mul_add(wide(pairs[2 * j + 1]), odd[j]));
-        }
-    }
-    for j in 0..TILE {
-        sums[j] = normal(sums[j] + normal(even[j] + odd[j]));
-    }
-}
-
-/// 0 for what is not a normal number.
-#[inline(always)]
-fn normal(x: f32) -> f32 {
-    if x.abs() < f32::MIN_POSITIVE { f32::from_bits(x.to_bits() & 1 << 31) } else { x }
+fn normal<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let sign = simd.and_u32s(simd.transmute_u32s_f32s(x), simd.splat_u32s(1 << 31));
+    let is_less = simd.less_than_f32s(simd.abs_f32s(x), simd.splat_f32s(f32::MIN_POSITIVE));
+    simd.select_f32s(is_less, simd.transmute_f32s_u32s(sign), x)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::pack::round;
+    use super::super::tiles::wide;
     use super::*;
     use crate::kernel::fast::InstructionSet;
     use crate::kernel::fast::scratch::Lined;
@@ -200,37 +166,60 @@ mod tests {
         sides
     }
 
-    enum Way {
-        Chosen,
-        Chains,
-        Careful,
+    /// The same number by number: `[row][32 columns]` of the two blocks.
+    fn one_by_one([a, b]: &[Lined<u16>; 2], add: bool) -> Vec<u32> {
+        let normal = |x: f32| if x.abs() < f32::MIN_POSITIVE { 0.0_f32.copysign(x) } else { x };
+        let (mut sums, steps) = (start(), STARTS.iter().flat_map(|start| [*start, start + STEP]));
+        let steps: Vec<usize> = steps.collect();
+        for (row, column) in (0..2 * BLOCK).flat_map(|row| (0..BLOCK).map(move |column| (row, column))) {
+            let mut sum = if add { sums[row * WIDTH + column] } else { 0.0 };
+            for (step, from) in steps.iter().enumerate() {
+                let mut chains = [0.0_f32; 2];
+                for term in 0..STEP {
+                    let at = step * PANEL + column / TILE * PANEL / 2 + term / 2 * BLOCK;
+                    let right = wide(b[at + 2 * (column % TILE) + term % 2]);
+                    let chain = &mut chains[term % 2];
+                    *chain = normal(wide(a[row * STRIDE + from + term]).mul_add(right, *chain));
+                }
+                sum = normal(sum + normal(chains[0] + chains[1]));
+            }
+            sums[row * WIDTH + column] = sum;
+        }
+        sums.into_iter().map(f32::to_bits).collect()
     }
 
-    struct By<'a>(Product<'a>, Way);
+    /// What is there before, some of it near the least normal number.
+    fn start() -> Vec<f32> {
+        (0..2 * BLOCK * WIDTH).map(|at| (at as f32 - 900.0) * 1e-38).collect()
+    }
 
-    impl WithSimd for By<'_> {
+    struct Look<'a>(Product<'a>, Option<bool>);
+
+    impl WithSimd for Look<'_> {
         type Output = ();
 
         #[inline(always)]
         fn with_simd<S: Simd>(self, simd: S) {
-            match (self.1, S::F32_LANES) {
-                (Way::Chosen, _) => self.0.with_simd(simd),
-                (Way::Careful, _) => self.0.careful(),
-                (Way::Chains, 16) => self.0.chains::<S, 4, 2, 1>(simd),
-                (Way::Chains, 8) => self.0.chains::<S, 2, 1, 2>(simd),
-                (Way::Chains, 4) => self.0.chains::<S, 2, 1, 4>(simd),
-                (Way::Chains, _) => self.0.chains::<S, 1, 1, TILE>(simd),
+            match self.1 {
+                None => self.0.with_simd(simd),
+                Some(false) => self.0.sums::<S, false>(simd),
+                Some(true) => self.0.sums::<S, true>(simd),
             }
         }
     }
 
-    /// The bits of the sums, and whether they stay normal.
-    fn multiply(set: InstructionSet, [a, b]: &[Lined<u16>; 2], add: bool, way: Way) -> (Vec<u32>, bool) {
-        let mut c: Vec<f32> = (0..2 * BLOCK * WIDTH).map(|at| (at as f32 - 900.0) * 1e-38).collect();
+    /// The bits of the sums, with a look at each result, without, or as is chosen; and whether they stay normal.
+    fn multiply(
+        set: InstructionSet,
+        [a, b]: &[Lined<u16>; 2],
+        add: bool,
+        look: Option<bool>,
+    ) -> (Vec<u32>, bool) {
+        let mut c = start();
         let (blocks, stride, starts, run, width) = (2, STRIDE, &STARTS, RUN, WIDTH);
         let product = Product { blocks, a, stride, starts, run, b, add, c: &mut c, width };
         let normal = product.stays_normal();
-        set.run(By(product, way));
+        set.run(Look(product, look));
         (c.into_iter().map(f32::to_bits).collect(), normal)
     }
 
@@ -257,10 +246,11 @@ mod tests {
             for (set, add) in
                 InstructionSet::available().into_iter().flat_map(|set| [(set, false), (set, true)])
             {
-                let (careful, normal) = multiply(set, &sides, add, Way::Careful);
-                assert!(normal, "{name}");
-                assert!(multiply(set, &sides, add, Way::Chains).0 == careful, "{name}, {set}, {add}");
-                assert!(multiply(set, &sides, add, Way::Chosen).0 == careful, "{name}, {set}, {add}");
+                let wanted = one_by_one(&sides, add);
+                for look in [None, Some(false), Some(true)] {
+                    let (found, normal) = multiply(set, &sides, add, look);
+                    assert!(normal && found == wanted, "{name}, {set}, {add}, {look:?}");
+                }
             }
         }
     }
@@ -278,11 +268,11 @@ mod tests {
         };
         let sides = sides(|which, at| term(which, at) * libm::exp2(-56.0 - f64::from(which)));
         for set in InstructionSet::available() {
-            let (careful, normal) = multiply(set, &sides, false, Way::Careful);
-            assert!(!normal);
-            assert!(multiply(set, &sides, false, Way::Chosen).0 == careful, "{set}");
+            let wanted = one_by_one(&sides, false);
+            let (found, normal) = multiply(set, &sides, false, None);
+            assert!(!normal && found == wanted, "{set}");
             // And it is needed.
-            assert!(multiply(set, &sides, false, Way::Chains).0 != careful, "{set}");
+            assert!(multiply(set, &sides, false, Some(false)).0 != wanted, "{set}");
         }
     }
 

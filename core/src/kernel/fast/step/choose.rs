@@ -52,6 +52,7 @@ fn by_known<S: Simd>(simd: S, sums: &Sums<'_>, picks: &mut [Pick]) {
 #[inline(always)]
 fn weighed_again<S: Simd>(simd: S, sums: &Sums<'_>, picks: &mut [Pick]) {
     let &Sums { plan, law, panels, labels, cuts, .. } = sums;
+    let labels = labels.all;
     let mut scratch = Vec::new();
     let (mut tile, mut logs, mut columns) = (Tile::new(), Tile::new(), [[0.0; TILE]; TILE]);
     for run in picks.chunk_by_mut(|a, b| a.block == b.block) {

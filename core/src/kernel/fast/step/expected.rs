@@ -132,7 +132,7 @@ fn ends(
     pairs: &PairLoss,
     empty: EmptyRow,
 ) -> Option<Ends> {
-    let (plan, rows) = (&sums.plan, sums.labels.len());
+    let (plan, rows) = (&sums.plan, sums.labels.all.len());
     let mut ends = Ends {
         minus_reference: vec![0.0; rows],
         scale: vec![0.0; rows],

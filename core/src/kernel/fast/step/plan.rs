@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn every_cell_has_a_place_of_its_own() {
-        let alone = [1, 2, 31, 33, 128, 129, 500, 1024].map(|count| (count, count));
+        let alone = [1, 2, 31, 33, 128, 129, 500, 1024, 17_000].map(|count| (count, count));
         for (anchors, count) in alone.into_iter().chain([(1, 129), (40, 128), (150, 700), (160, 8352)]) {
             let plan = Plan::new(anchors, count);
             let mut seen = vec![false; plan.tasks() * plan.kept_by_task()];

@@ -18,7 +18,7 @@ use super::far::{Back, Counted, Far};
 use super::share::{Shares, take_near};
 use super::sums::Sums;
 use super::tile::{Batch, Column, TILE, Tile, columns_of_panel, cosines, turn_tile};
-use super::weights::{meet, part_classes};
+use super::weights::part_classes;
 use crate::distance::distance;
 use crate::kernel::fast::tile::{MultiplyTransposed, Rows, padded, panel_width};
 use crate::loss::batch::inverse_or_zero;
@@ -163,10 +163,7 @@ impl Field<'_> {
         let rows = rows(batch, &(down..down + 1));
         let ids: [u32; TILE] = core::array::from_fn(|r| (down * TILE + r) as u32);
         cosines(simd, batch, &ids[..rows], across * TILE, packed, tile);
-        if meet(self.sums.ranges[down], self.sums.ranges[across]) {
-            let labels = |panel: usize| &self.sums.labels[panel * TILE..(panel + 1) * TILE];
-            part_classes(simd, labels(down), labels(across), tile);
-        }
+        part_classes(simd, self.sums.labels, (down, across), tile);
         rows
     }
 

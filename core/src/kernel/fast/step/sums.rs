@@ -14,7 +14,7 @@ use super::partial::Rows;
 use super::plan::{Panels, Plan};
 use super::tile::{Batch, Column, Lifts, TILE, Tile, columns_of_panel, cosines};
 use super::tile_sums::{Out, TileSums};
-use super::weights::{Sides, meet, range};
+use super::weights::{Labels, Sides, part_classes, range};
 use crate::Scalar;
 use crate::batch::Embeddings;
 use crate::weight::{FarCut, Weighting};
@@ -48,10 +48,8 @@ pub(super) struct Sums<'a> {
     pub(super) law: Law,
     pub(super) panels: Panels<'a>,
     /// Labels and least cosines (exclusive) of candidates, padded to whole panels.
-    pub(super) labels: &'a [u32],
+    pub(super) labels: Labels<'a>,
     pub(super) cuts: &'a [f32],
-    /// The least and the largest label of each panel.
-    pub(super) ranges: &'a [[u32; 2]],
     pub(super) kept: &'a [Cell],
     /// What there is to report, `[task][rows, columns][panels of a square]`.
     pub(super) tallies: &'a [Tally],
@@ -88,7 +86,8 @@ impl<'a> Sums<'a> {
         let Tables { packed, kept, tallies, cuts, labels: all_labels, ranges, lift, known, of } = tables;
         if again {
             let panels = Panels { batch: Batch::new(single, dim, lift), packed };
-            return Some(Self { plan, law, panels, labels: all_labels, cuts, ranges, kept, tallies, known });
+            let labels = Labels { all: all_labels, ranges };
+            return Some(Self { plan, law, panels, labels, cuts, kept, tallies, known });
         }
         all_labels.clear();
         all_labels.extend_from_slice(labels);
@@ -104,21 +103,9 @@ impl<'a> Sums<'a> {
         // One square of blocks that are a panel each: a cell has the reference of its one tile.
         let is_known = draws && plan.tasks() == 1 && plan.rows <= KNOWN;
         known.resize_with(if is_known { plan.panels_in_square().pow(2) } else { 0 }, Known::new);
-        let (labels, cuts, ranges) = (&*all_labels, &*cuts, &*ranges);
+        let (labels, cuts) = (Labels { all: all_labels, ranges }, &*cuts);
         let square = |task: usize, kept: &mut [Cell], tallies: &mut [Tally], known: &mut [Known]| {
-            spread.set.run(Square {
-                plan,
-                law,
-                panels,
-                labels,
-                cuts,
-                ranges,
-                active,
-                task,
-                kept,
-                tallies,
-                known,
-            });
+            spread.set.run(Square { plan, law, panels, labels, cuts, active, task, kept, tallies, known });
         };
         if is_known {
             square(0, kept, tallies, known);
@@ -128,7 +115,7 @@ impl<'a> Sums<'a> {
             spread.pieces_of_both(kept, tallies, |task, kept, tallies| square(task, kept, tallies, &mut []));
         }
         *of = made.filter(|_| !draws);
-        Some(Self { plan, law, panels, labels, cuts, ranges, kept, tallies, known })
+        Some(Self { plan, law, panels, labels, cuts, kept, tallies, known })
     }
 }
 
@@ -137,9 +124,8 @@ struct Square<'a> {
     plan: Plan,
     law: Law,
     panels: Panels<'a>,
-    labels: &'a [u32],
+    labels: Labels<'a>,
     cuts: &'a [f32],
-    ranges: &'a [[u32; 2]],
     active: bool,
     task: usize,
     kept: &'a mut [Cell],
@@ -153,7 +139,7 @@ impl WithSimd for Square<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { plan, law, panels, labels, cuts, ranges, active, task, kept, tallies, known } = self;
+        let Self { plan, law, panels, labels, cuts, active, task, kept, tallies, known } = self;
         let (across, down) = plan.square(task);
         let (panels_in_square, panels_kept) = (plan.panels_in_square(), plan.panels_kept());
         let here = |square: usize, panels: usize| {
@@ -183,14 +169,8 @@ impl WithSimd for Square<'_> {
                     continue;
                 }
                 cosines(simd, &panels.batch, &anchors, j * TILE, packed, &mut tile);
-                let sides = Sides {
-                    row_labels: &labels[side(i)],
-                    row_cuts: &cuts[side(i)],
-                    labels: &labels[side(j)],
-                    cuts: &cuts[side(j)],
-                    active,
-                    may_match: meet(ranges[i], ranges[j]),
-                };
+                part_classes(simd, labels, (i, j), &mut tile);
+                let sides = Sides { row_cuts: &cuts[side(i)], cuts: &cuts[side(j)], active };
                 let (law, sides, logs, tally) = (&law, &sides, &mut logs, &mut tallies_of_rows[row]);
                 let (tile, rows, out) = (&mut tile, &mut rows, &mut out);
                 let mut known = known.get_mut(i * panels_in_square + j);

@@ -181,6 +181,23 @@ fn draws_are_those_of_the_reference_but_for_ties() {
 }
 
 #[test]
+fn blocks_of_several_panels_draw_what_the_reference_draws() {
+    // So many rows that memory has no room for sums of smaller blocks, a hundred of which have positives.
+    let count = 17_000;
+    let plan = Plan::new(count, count);
+    assert_eq!(
+        (plan.block, plan.panels() % (plan.rows / TILE)),
+        (96, 4),
+        "no power of two, and a last square that is cut"
+    );
+    let labels: Vec<u32> = (0..count as u32).map(|i| if i % 170 == 0 { i / 680 } else { i + 100 }).collect();
+    let x = rows(4, &labels, 8, 1.0);
+    let law = weighting(8.0, Cap::Near(0.5), FarCut::Active { margin: 0.2 }, EmptyRow::Skip);
+    let differ = compare("17,000", &law, &x, &labels, 1);
+    assert!(differ <= 3, "{differ} of 300 draws differ");
+}
+
+#[test]
 fn odd_batches_draw_what_the_reference_draws() {
     let batches: Vec<(&str, Vec<f32>, Vec<u32>)> = vec![
         ("ragged", rows(1, &labels(45, 5), 24, 1.0), labels(45, 5)),

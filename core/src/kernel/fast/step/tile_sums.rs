@@ -14,7 +14,7 @@ use super::known::Known;
 use super::law::Law;
 use super::partial::{Partial, Rows, lane, totals};
 use super::tile::{HALF, TILE, Tile};
-use super::weights::{Sides, inverse_distance, log_weight, or_zero, part_classes, weight, weight_within};
+use super::weights::{Sides, inverse_distance, log_weight, or_zero, weight, weight_within};
 
 /// Octaves that the weights of a tile may span around one reference: squares of weights must stay normal numbers.
 const SPAN: f32 = 100.0;
@@ -51,9 +51,6 @@ impl WithSimd for TileSums<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> bool {
         let Self { law, sides, tile, logs, rows, tally, out, known } = self;
-        if sides.may_match {
-            part_classes(simd, sides.row_labels, sides.labels, tile);
-        }
         let span = if sides.active {
             all_logs::<S, true>(simd, law, sides, tile, logs)
         } else {

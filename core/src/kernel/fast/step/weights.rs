@@ -64,37 +64,44 @@ pub(super) fn weight_or_zero<S: Simd>(
     or_zero(simd, simd.min_f32s(w, cap))
 }
 
-/// Labels and least cosines of the two sides of a tile.
+/// Least cosines of the two sides of a tile.
 pub(super) struct Sides<'a> {
-    pub(super) row_labels: &'a [u32],
     pub(super) row_cuts: &'a [f32],
-    pub(super) labels: &'a [u32],
     pub(super) cuts: &'a [f32],
     /// Whether cuts differ between anchors.
     pub(super) active: bool,
-    /// Whether a row and a column may be of one class.
-    pub(super) may_match: bool,
+}
+
+/// Labels of all rows, up to whole panels.
+#[derive(Clone, Copy)]
+pub(super) struct Labels<'a> {
+    pub(super) all: &'a [u32],
+    /// The least and the largest of each panel.
+    pub(super) ranges: &'a [[u32; 2]],
 }
 
 /// The least and the largest of some labels.
-#[inline(always)]
 pub(super) fn range(labels: &[u32]) -> [u32; 2] {
     labels.iter().fold([u32::MAX, 0], |[low, high], &label| [low.min(label), high.max(label)])
 }
 
-/// Whether two such ranges have a number in common.
+/// Cosines of pairs of one class become negative infinity, in a tile of panel `down` with panel `across`.
 #[inline(always)]
-pub(super) fn meet([low, high]: [u32; 2], [other_low, other_high]: [u32; 2]) -> bool {
-    low <= other_high && other_low <= high
-}
-
-/// Cosines of pairs of one class become negative infinity.
-#[inline(always)]
-pub(super) fn part_classes<S: Simd>(simd: S, row_labels: &[u32], labels: &[u32], tile: &mut Tile) {
-    let (labels, _) = S::as_simd_u32s(labels);
+pub(super) fn part_classes<S: Simd>(
+    simd: S,
+    labels: Labels<'_>,
+    (down, across): (usize, usize),
+    tile: &mut Tile,
+) {
+    let [[low, high], [other_low, other_high]] = [labels.ranges[down], labels.ranges[across]];
+    if low > other_high || other_low > high {
+        return;
+    }
+    let [of_rows, of_columns] = [down, across].map(|panel| &labels.all[panel * TILE..][..TILE]);
+    let (labels, _) = S::as_simd_u32s(of_columns);
     let none = simd.splat_f32s(f32::NEG_INFINITY);
     for r in 0..TILE {
-        let label = simd.splat_u32s(row_labels[r]);
+        let label = simd.splat_u32s(of_rows[r]);
         let (row, _) = S::as_mut_simd_f32s(&mut tile.0[r]);
         for (c, &labels) in row.iter_mut().zip(labels) {
             *c = simd.select_f32s(simd.equal_u32s(labels, label), none, *c);
